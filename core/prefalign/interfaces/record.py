@@ -129,7 +129,7 @@ class Response:
         source: the model or person that wrote it.
 
     Raises:
-        RecordError: without payload, for an empty text, with two text forms, or with scores that are not finite.
+        RecordError: without payload, with two text forms, or with scores that are not finite.
     """
 
     text: str | None = None
@@ -148,8 +148,6 @@ class Response:
             raise RecordError("a response is text or messages, not both", field="text")
         if self.text is None and not (self.messages or self.token_ids is not None or self.media or self.arrays):
             raise RecordError("a response needs text, messages, token_ids, media or arrays", field="text")
-        if self.text is not None and not self.text.strip():
-            raise RecordError("the response is empty", field="text")
         for name, value in {**self.scores, "ref_logp": self.ref_logp}.items():
             if value is not None and not math.isfinite(value):
                 raise RecordError(f"expected a finite number, got {value}", field=f"scores.{name}")
@@ -196,7 +194,7 @@ class PreferenceRecord:
         provenance: builder, seed, parents, model ids, as plain JSON values.
 
     Raises:
-        RecordError: for verdicts that do not fit the responses, identical paired responses, or bad numbers.
+        RecordError: for empty responses, verdicts that do not fit, identical paired responses, or bad numbers.
     """
 
     id: str
@@ -217,6 +215,9 @@ class PreferenceRecord:
             raise RecordError("expected a non-empty id", field="id")
         if not self.responses:
             raise self.error("expected at least one response", "responses")
+        for index, response in enumerate(self.responses):
+            if response.text is not None and not response.text.strip():
+                raise self.error("the response is empty", f"responses[{index}].text")
         named = {f"criteria.{name}": verdict for name, verdict in self.criteria.items()}
         for name, verdict in {"verdict": self.verdict, **named}.items():
             if problem := verdict.misfit(len(self.responses)):

@@ -1,0 +1,288 @@
+"""The token policy: any Transformers causal language model as a scorer and sampler of responses."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from prefalign.functional.logprobs import TokenStatistics, gathered_logps, token_logps
+from prefalign.interfaces import Batch, Policy, PrefalignError, Prompt, Response, ResponseScores
+from prefalign.policies.tokens import TextCodec
+
+DType = Literal["float32", "bfloat16", "float16", "auto"]
+
+
+@dataclass
+class LoraSettings:
+    """A low-rank adapter through peft.
+
+    Attributes:
+        r: rank.
+        alpha: scale; the update is multiplied by alpha / r.
+        dropout: dropout on the adapter's input. Above 0 the policy and its reference see different noise.
+        target_modules: names of the layers to adapt; `all-linear` adapts every linear layer but the head.
+        modules_to_save: further layers that are trained whole and saved with the adapter.
+        use_dora, use_rslora: the variants of the same names in peft.
+    """
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"
+    modules_to_save: list[str] | None = None
+    use_dora: bool = False
+    use_rslora: bool = False
+
+
+class TokenPolicy(Policy):
+    """A causal language model.
+
+    Args:
+        model: id or folder for `from_pretrained`, or a config as a mapping (`{model_type: llama, hidden_size: 64, …}`)
+            for random weights.
+        tokenizer: id or folder of the tokenizer; the model's own if None.
+        lora: train a low-rank adapter only; its reference is then the model with the adapter off.
+        dtype: dtype of the weights. Log-probabilities are always accumulated in float32.
+        max_length: most tokens of prompt and response together; prompts are never cut.
+        gradient_checkpointing: recompute activations in the backward pass.
+        attn_implementation: `sdpa`, `eager`, `flash_attention_2`, … as in Transformers.
+        frozen: parameters whose names contain one of these words are not trained.
+        chunk_size: tokens whose logits exist at once.
+        init_seed: seed of random weights, so that the same config always gives the same model.
+        revision: revision on the hub.
+        trust_remote_code: run model code that a hub repository brings. Off unless you have read it.
+    """
+
+    provides = frozenset({"token_logps", "collision", "entropy", "prompt_logps", "mismatched"})
+
+    def __init__(
+        self,
+        model: str | dict[str, Any],
+        tokenizer: str | None = None,
+        lora: LoraSettings | None = None,
+        dtype: DType = "float32",
+        max_length: int | None = None,
+        gradient_checkpointing: bool = False,
+        attn_implementation: str | None = None,
+        frozen: list[str] | None = None,
+        chunk_size: int = 1024,
+        init_seed: int = 0,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__()
+        if isinstance(model, dict) and tokenizer is None:
+            raise PrefalignError("a model built from a config needs a tokenizer: give the id or folder of one")
+        self.source = model
+        self.lora, self.dtype = lora, dtype
+        self.gradient_checkpointing, self.attn_implementation = gradient_checkpointing, attn_implementation
+        self.frozen, self.chunk_size, self.init_seed = frozen or [], chunk_size, init_seed
+        self._hub: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+        self.codec = self.make_codec(str(tokenizer or model), max_length)
+        self.model: Any = None
+        self._plain_head = False
+
+    def make_codec(self, tokenizer: str, max_length: int | None) -> Any:
+        """The codec for the tokenizer or processor at an id or folder."""
+        from transformers import AutoTokenizer
+
+        return TextCodec(AutoTokenizer.from_pretrained(tokenizer, **self._hub), max_length)
+
+    #: The Auto class that knows this family.
+    auto_class: str = "AutoModelForCausalLM"
+
+    def configure_model(self) -> None:
+        """Load or build the weights, freeze what is not trained, add the adapter."""
+        if self.model is not None:
+            return
+        import transformers
+
+        auto = getattr(transformers, self.auto_class)
+        options: dict[str, Any] = {"dtype": self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)}
+        if self.attn_implementation:
+            options["attn_implementation"] = self.attn_implementation
+        if isinstance(self.source, dict):
+            settings = dict(self.source)
+            config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.init_seed)
+                self.model = auto.from_config(config, **options)
+        else:
+            self.model = auto.from_pretrained(self.source, **options, **self._hub)
+        for module in self.model.modules():
+            # Policy and reference must see the same function; dropout would add noise to every log-ratio.
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        for name, parameter in self.model.named_parameters():
+            if any(word in name for word in self.frozen):
+                parameter.requires_grad_(False)
+        if self.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if self.lora is not None:
+            self._add_adapter(self.lora)
+        self._plain_head = not self._head_reads_hidden_states()
+
+    def _add_adapter(self, settings: LoraSettings) -> None:
+        import peft
+
+        values = asdict(settings)
+        config = peft.LoraConfig(
+            lora_alpha=values.pop("alpha"), lora_dropout=values.pop("dropout"), task_type="CAUSAL_LM", **values
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.init_seed)
+            self.model = peft.get_peft_model(self.model, config)
+        if self.gradient_checkpointing:
+            self.model.enable_input_require_grads()
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether only a peft adapter is trained."""
+        return self.lora is not None
+
+    def adapter_disabled(self) -> Any:
+        """A context in which the adapter is off, so that the model is its own reference."""
+        return self.model.disable_adapter() if self.has_adapter else super().adapter_disabled()
+
+    @property
+    def network(self) -> Any:
+        """The Transformers model itself, beneath any adapter."""
+        return self.model.get_base_model() if self.has_adapter else self.model
+
+    @torch.no_grad()
+    def _head_reads_hidden_states(self) -> bool:
+        """Whether the head applied to the last hidden states gives the model's logits.
+
+        Some families scale or cap their logits after the head. Two tokens tell, and the plain path serves those.
+        """
+        if self.network.get_output_embeddings() is None or next(self.network.parameters()).is_meta:
+            return False
+        ids = torch.zeros((1, 2), dtype=torch.long, device=next(self.network.parameters()).device)
+        was_training = self.network.training
+        self.network.eval()
+        logits = self.network(input_ids=ids, use_cache=False).logits
+        hidden = self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        self.network.train(was_training)
+        return bool(torch.allclose(self.network.get_output_embeddings()(hidden), logits, rtol=1e-3, atol=1e-4))
+
+    def forward_inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the network reads of a batch."""
+        return {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
+
+    def token_layout(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(N, T - 1) mask of the scored positions and their weights, aligned with the predicted token."""
+        inputs: dict[str, Any] = batch.inputs
+        return inputs["completion_mask"][:, 1:], inputs["token_weights"][:, 1:]
+
+    def scores(self, batch: Batch, needs: frozenset[str] = frozenset()) -> ResponseScores:
+        """Log-probabilities of the N completions, in nats."""
+        mask, weights = self.token_layout(batch)
+        inputs: dict[str, Any] = batch.inputs
+        selected = mask
+        if "prompt_logps" in needs:
+            selected = inputs["attention_mask"][:, 1:].bool()
+        targets = inputs["input_ids"][:, 1:][selected]
+        found = self._selected_logps(batch, selected, targets, bool({"collision", "entropy"} & needs))
+        logps = scatter(found.logps, selected)
+        out = summed(logps * mask, mask, weights)
+        if found.collision is not None and found.entropy is not None:
+            out.collision, out.entropy = scatter(found.collision, selected), scatter(found.entropy, selected)
+        if "prompt_logps" in needs:
+            prompt = selected & ~mask
+            out.prompt_logps, out.prompt_lengths = (logps * prompt).sum(-1), prompt.sum(-1).to(logps.dtype)
+        return out
+
+    def _selected_logps(self, batch: Batch, selected: Tensor, targets: Tensor, statistics: bool) -> TokenStatistics:
+        forward = self.forward_inputs(batch)
+        if self._plain_head:
+            logits = self.network(**forward, use_cache=False).logits[:, :-1][selected]
+            logs = logits.detach().float().log_softmax(-1)
+            return TokenStatistics(
+                gathered_logps(logits, targets), (2 * logs).logsumexp(-1), -(logs.exp() * logs).sum(-1)
+            )
+        hidden = self.network.base_model(**forward, use_cache=False).last_hidden_state[:, :-1][selected]
+        head = self.network.get_output_embeddings()
+        return token_logps(hidden, head, targets, chunk_size=self.chunk_size, statistics=statistics)
+
+    @torch.no_grad()
+    def sample(
+        self, prompts: Sequence[Prompt], n: int = 1, *, generator: torch.Generator | None = None, **options: Any
+    ) -> list[list[Response]]:
+        """`n` responses to each prompt, as text.
+
+        Args:
+            prompts: what to answer; one batch, padded on the left.
+            n: responses per prompt.
+            generator: samples with its seed; greedy without one.
+            options: passed on to Transformers' `generate` (`max_new_tokens`, `temperature`, …).
+
+        Returns:
+            One list per prompt. A response may be empty: that is an outcome too, though no record takes it.
+        """
+        inputs = self.generation_inputs(prompts)
+        tokenizer = self.codec.tokenizer
+        settings = {"max_new_tokens": 128, "pad_token_id": self.codec.pad_id, "eos_token_id": tokenizer.eos_token_id}
+        settings |= {"do_sample": generator is not None, "num_return_sequences": n} | options
+        was_training = self.model.training
+        self.model.eval()
+        with seeded(generator):
+            ids = self.model.generate(**inputs, **settings)
+        self.model.train(was_training)
+        texts = tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        name = self.source if isinstance(self.source, str) else str(self.source.get("model_type"))
+        return [[Response(text=text, source=name) for text in texts[i * n : (i + 1) * n]] for i in range(len(prompts))]
+
+    def generation_inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Left-padded prompts on the model's device."""
+        rows = []
+        for prompt in prompts:
+            text, special = self.codec.prompt_text(prompt)
+            rows.append(self.codec.tokenizer(text, add_special_tokens=special)["input_ids"])
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.codec.pad_id)
+        attention = torch.zeros((len(rows), width), dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids[index, width - len(row) :] = torch.tensor(row)
+            attention[index, width - len(row) :] = 1
+        device = next(self.model.parameters()).device
+        return {"input_ids": ids.to(device), "attention_mask": attention.to(device)}
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write model (or adapter) and tokenizer as Transformers and peft read them."""
+        self.model.save_pretrained(folder)
+        self.codec.tokenizer.save_pretrained(folder)
+
+
+def scatter(values: Tensor, selected: Tensor) -> Tensor:
+    """(M,) values back to the (N, T) positions they came from; 0 elsewhere. Differentiable."""
+    return torch.zeros(selected.shape, dtype=values.dtype, device=values.device).masked_scatter(selected, values)
+
+
+def summed(logps: Tensor, mask: Tensor, weights: Tensor) -> ResponseScores:
+    """Scores of responses from their token log-probabilities (N, T), mask and weights."""
+    weights = weights.to(logps.dtype)
+    return ResponseScores(
+        logps=(logps * weights).sum(-1),
+        lengths=mask.sum(-1).to(logps.dtype),
+        token_logps=logps,
+        mask=mask,
+        weights=weights,
+    )
+
+
+@contextlib.contextmanager
+def seeded(generator: torch.Generator | None) -> Iterator[None]:
+    """Run with the global random state set from a generator, and put the state back afterwards."""
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
