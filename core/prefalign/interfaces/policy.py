@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prefalign.interfaces.errors import CapabilityError
 from prefalign.interfaces.record import PreferenceRecord, Prompt, Response
@@ -72,6 +72,10 @@ class Policy(nn.Module, ABC):
     @abstractmethod
     def scores(self, batch: Batch, needs: frozenset[str] = frozenset()) -> ResponseScores:
         """Scores of the batch's N rows, differentiable in the trainable parameters."""
+
+    def token_layout(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """(N, T) mask of the scored positions and their weights, had without running the model; None without tokens."""
+        return None
 
     @abstractmethod
     def sample(

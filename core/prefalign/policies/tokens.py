@@ -157,7 +157,7 @@ class TextCodec:
     def _fit(self, row: TokenRow, record: PreferenceRecord) -> TokenRow:
         if self.max_length is not None and len(row.prompt) >= self.max_length:
             raise record.error(
-                f"the prompt takes {len(row.prompt)} tokens of max_length {self.max_length}, and prompts are never cut: "
+                f"the prompt fills max_length ({len(row.prompt)} tokens of {self.max_length}) and is never cut: "
                 "raise max_length or drop the record",
                 "prompt",
             )

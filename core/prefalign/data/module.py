@@ -1,0 +1,182 @@
+"""The data module: opens record sources and lets the policy's codec turn records into batches.
+
+It holds no code of any modality: what a record looks like to the model is the codec's affair.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import ConcatDataset, Dataset
+
+from prefalign.data.quarantine import Quarantine
+from prefalign.data.sampler import RecordLoader, RecordSampler
+from prefalign.data.sources import open_records
+from prefalign.interfaces import Batch, Codec, PrefalignError, RecordError, RecordSource
+
+log = logging.getLogger(__name__)
+
+
+class Consumer(Protocol):
+    """The training module, as far as the data module knows it."""
+
+    codec: Codec
+    needs: frozenset[str]
+
+
+class EncodedRecords(Dataset):
+    """Records of a source, encoded by the codec when they are asked for."""
+
+    def __init__(self, source: RecordSource, codec: Codec, kept: Sequence[int] | None = None) -> None:
+        self.source, self.codec, self.kept = source, codec, kept
+
+    def __len__(self) -> int:
+        return len(self.source) if self.kept is None else len(self.kept)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.codec.encode(self.source[index if self.kept is None else self.kept[index]])
+
+
+class Collate:
+    """`codec.collate` with what the objective needs; a class so that worker processes can pickle it."""
+
+    def __init__(self, codec: Codec, needs: frozenset[str]) -> None:
+        self.codec, self.needs = codec, needs
+
+    def __call__(self, examples: Sequence[Any]) -> Batch:
+        return self.codec.collate(examples, self.needs)
+
+
+class PreferenceDataModule(LightningDataModule):
+    """Preference records for training, validation and test.
+
+    Args:
+        train, val, test: files, folders or plugin URIs of records; several are joined.
+        batch_size: records per batch and process.
+        eval_batch_size: the same for validation and test; `batch_size` if None.
+        num_workers: worker processes that read and encode.
+        shuffle: new order in every training epoch.
+        seed: of the order.
+        on_bad_record: `error` stops at the first bad record, before any step; `skip` leaves bad records out, and writes
+            them with the reasons to a quarantine file.
+        quarantine: where to write them; beside each source if None.
+        check_encoding: encode every record once before training, so that what the model cannot represent (a prompt
+            that is too long, a broken image) is met now and not after hours.
+    """
+
+    def __init__(
+        self,
+        train: str | list[str] | None = None,
+        val: str | list[str] | None = None,
+        test: str | list[str] | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        shuffle: bool = True,
+        seed: int = 0,
+        on_bad_record: Literal["error", "skip"] = "error",
+        quarantine: str | None = None,
+        check_encoding: bool = True,
+    ) -> None:
+        super().__init__()
+        self.splits: dict[str, list[str]] = {
+            name: [value] if isinstance(value, str) else list(value or [])
+            for name, value in {"train": train, "val": val, "test": test}.items()
+        }
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self.num_workers, self.shuffle, self.seed = num_workers, shuffle, seed
+        self.on_bad_record, self.quarantine, self.check_encoding = on_bad_record, quarantine, check_encoding
+        self.encoded: dict[str, Dataset] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the first training source, beside which caches are kept."""
+        for uri in self.splits["train"]:
+            path = Path(uri)
+            if path.exists():
+                return path if path.is_dir() else path.parent
+        return None
+
+    def setup(self, stage: str) -> None:
+        """Open the sources of this stage and refuse what cannot be used."""
+        wanted = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"], "predict": ["test"]}[stage]
+        if stage == "fit" and not self.splits["train"]:
+            raise PrefalignError("no training data: set data.train to a file, a folder or a plugin's URI of records")
+        for split in wanted:
+            if self.splits[split] and split not in self.encoded:
+                parts = [self._open(uri) for uri in self.splits[split]]
+                self.encoded[split] = parts[0] if len(parts) == 1 else ConcatDataset(parts)
+
+    def _consumer(self) -> Consumer:
+        assert self.trainer is not None, "the data module works inside a Trainer"
+        return self.trainer.lightning_module  # type: ignore[return-value]
+
+    def _open(self, uri: str) -> EncodedRecords:
+        quarantine = None if self.quarantine is None else Path(self.quarantine)
+        source = open_records(uri, on_bad=self.on_bad_record, quarantine=quarantine)
+        codec = self._consumer().codec
+        kept = self._encodable(source, codec, quarantine) if self.check_encoding else None
+        data = EncodedRecords(source, codec, kept)
+        if not len(data):
+            raise PrefalignError(f"{uri}: no usable record")
+        return data
+
+    def _encodable(self, source: RecordSource, codec: Codec, quarantine: Path | None) -> list[int]:
+        from lightning.pytorch.utilities import rank_zero_info
+
+        kept: list[int] = []
+        refused = 0
+        with Quarantine.for_source(source, quarantine) as bad:
+            for index in range(len(source)):
+                record = source[index]
+                try:
+                    codec.encode(record)
+                    kept.append(index)
+                except RecordError as error:
+                    found = error.located(f"{source.name}, record {index + 1}", record.id)
+                    if self.on_bad_record == "error":
+                        raise found from error
+                    bad.write(record, found)
+                    refused += 1
+        if refused:
+            rank_zero_info(f"{source.name}: left out {refused} of {len(source)} records that the policy cannot encode")
+        return kept
+
+    def _loader(self, split: str, *, shuffle: bool, batch_size: int) -> RecordLoader | list[Any]:
+        if split not in self.encoded:
+            return []
+        assert self.trainer is not None
+        consumer, data = self._consumer(), self.encoded[split]
+        sampler = RecordSampler(
+            data,  # type: ignore[arg-type]
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            shuffle=shuffle,
+            seed=self.seed,
+        )
+        return RecordLoader(
+            data,
+            sampler,
+            batch_size,
+            Collate(consumer.codec, consumer.needs),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> Any:
+        """Shuffled batches of the training records."""
+        return self._loader("train", shuffle=self.shuffle, batch_size=self.batch_size)
+
+    def val_dataloader(self) -> Any:
+        """Batches of the validation records, in order."""
+        return self._loader("val", shuffle=False, batch_size=self.eval_batch_size)
+
+    def test_dataloader(self) -> Any:
+        """Batches of the test records, in order."""
+        return self._loader("test", shuffle=False, batch_size=self.eval_batch_size)
+
+    predict_dataloader = test_dataloader

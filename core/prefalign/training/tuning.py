@@ -1,0 +1,126 @@
+"""Preference tuning: policy, reference and objective in a Lightning module. No arithmetic of any paper stands here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
+
+from prefalign.functional.fingerprint import fingerprint
+from prefalign.interfaces import (
+    NEEDS,
+    Batch,
+    CapabilityError,
+    Objective,
+    ObjectiveOutput,
+    Policy,
+    PrefalignError,
+)
+from prefalign.policies.reference import Auto, Reference
+from prefalign.training.module import PreferenceModule, Schedule, adamw
+
+
+class PreferenceTuning(PreferenceModule):
+    """Tune a policy on preferences.
+
+    Args:
+        policy: what is trained.
+        objective: the loss.
+        reference: how reference scores are had; ignored by objectives that need none.
+        optimizer, schedule, warmup: as in `PreferenceModule`.
+
+    Raises:
+        CapabilityError: if the objective needs what the policy cannot give; before any weight is loaded.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        objective: Objective,
+        reference: Reference | None = None,
+        optimizer: OptimizerCallable = adamw,
+        schedule: Schedule = "constant",
+        warmup: float = 0.0,
+    ) -> None:
+        super().__init__(optimizer, schedule, warmup)
+        missing = objective.needs - policy.provides - {"reference"}
+        if missing:
+            raise CapabilityError(
+                f"objective {type(objective).__name__} needs "
+                f"{', '.join(NEEDS.get(name, name) for name in sorted(missing))}, which policy "
+                f"{type(policy).__name__} cannot give"
+            )
+        self.policy, self.objective = policy, objective
+        self.reference = (reference or Auto()) if "reference" in objective.needs else None
+        self.codec, self.needs = policy.codec, objective.needs
+
+    def configure_model(self) -> None:
+        """Load the policy, then let the reference take what it needs of it."""
+        self.policy.configure_model()
+        if self.reference is not None:
+            self.reference.configure(self.policy)
+
+    def on_fit_start(self) -> None:
+        """Check the plan and compute ahead what the reference can."""
+        if self.objective.batch_dependent and self.trainer.accumulate_grad_batches > 1:
+            rank_zero_warn(
+                f"{type(self.objective).__name__} compares the pairs of a batch with one another, so accumulating "
+                "gradients over small batches is not the same as one large batch"
+            )
+        if self.reference is not None:
+            loaders = [loader for loader in self._loaders() if loader is not None]
+            folder = getattr(self.trainer.datamodule, "folder", None)
+            with self.trainer.precision_plugin.forward_context():
+                self.reference.prepare(self.policy, loaders, folder, self.needs)
+
+    def _loaders(self) -> list[Any]:
+        data = self.trainer.datamodule
+        return [data.train_dataloader(), data.val_dataloader() or None] if data is not None else []
+
+    def evaluate_batch(self, batch: Batch) -> ObjectiveOutput:
+        """Scores of policy and reference, and the objective over both."""
+        scores = self.policy.scores(batch, self.needs)
+        reference = None
+        if self.reference is not None:
+            reference = self.reference.scores(self.policy, batch, self.needs - {"mismatched", "reference"})
+        return self.objective(scores, reference, batch.relations)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Let the reference follow, once per optimiser step."""
+        step = self.trainer.global_step
+        if self.reference is not None and step > getattr(self, "_followed", 0):
+            self.reference.after_step(self.policy, step)
+            self._followed = step
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A reference that can be had again is left out; its fingerprint makes sure that it is the same one."""
+        super().on_save_checkpoint(checkpoint)
+        own = self._reference_keys(checkpoint["state_dict"])
+        if own:
+            for key in own:
+                del checkpoint["state_dict"][key]
+            checkpoint["prefalign"]["reference"] = fingerprint(self.reference)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the reference's own weights where the checkpoint left them out.
+
+        Raises:
+            PrefalignError: if this run's reference is not the one of the checkpoint's run.
+        """
+        super().on_load_checkpoint(checkpoint)
+        self._followed = checkpoint.get("global_step", 0)
+        mine = {f"reference.{k}": v for k, v in self.reference.state_dict().items()} if self.reference else {}
+        kept = self._reference_keys(mine)
+        expected = checkpoint.get("prefalign", {}).get("reference")
+        if kept and expected is not None and expected != fingerprint(self.reference):
+            raise PrefalignError(
+                "the reference model of this run is not the one that the checkpoint was trained against: its weights "
+                "differ. Resume with the same starting model"
+            )
+        checkpoint["state_dict"].update({key: mine[key] for key in kept})
+
+    def _reference_keys(self, state: dict[str, Any]) -> list[str]:
+        if self.reference is None or self.reference.saved:
+            return []
+        return [key for key in state if key.startswith("reference.")]
