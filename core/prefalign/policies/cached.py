@@ -88,7 +88,7 @@ class Cached(Reference):
                     continue
                 if not fresh and not policy.has_adapter and fingerprint(policy) != self.model_key:
                     raise PrefalignError(
-                        "the reference cache lacks rows, and the weights have been trained since: restore the cache, or "
+                        "the reference cache lacks rows, and the weights have changed since: restore the cache or "
                         "start anew without a checkpoint"
                     )
                 batch = batch.to(next(policy.parameters()).device)
