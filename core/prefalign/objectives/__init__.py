@@ -1,0 +1,1 @@
+"""Configurable objectives over `prefalign.functional`: pairwise, unary, listwise and reward modelling."""

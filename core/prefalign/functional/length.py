@@ -1,0 +1,23 @@
+"""What a response's length does to its score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def beyond_shared(mask: Tensor, shared: Tensor, alpha: float) -> Tensor:
+    """(B, T) factors of LD-DPO (arXiv 2409.06411) eq. 10: 1 on the first `shared` tokens, α on those after them.
+
+    Args:
+        mask: (B, T) bool, the response's tokens, wherever they start.
+        shared: (B,) length of the shorter response of the pair.
+        alpha: 1 leaves the score alone, 0 ignores what only the longer response has.
+    """
+    position = mask.long().cumsum(dim=-1)
+    return torch.where(position <= shared.unsqueeze(-1), 1.0, alpha)
+
+
+def per_unit(total: Tensor, lengths: Tensor) -> Tensor:
+    """Totals (B,) divided by their number of units (B,); a response without units counts as one unit."""
+    return total / lengths.clamp(min=1)
