@@ -5,20 +5,19 @@ It holds no code of any modality: what a record looks like to the model is the c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import ConcatDataset, Dataset
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import Dataset
 
-from prefalign.data.quarantine import Quarantine
+from prefalign.data.quarantine import write_quarantine
 from prefalign.data.sampler import RecordLoader, RecordSampler
 from prefalign.data.sources import open_records
-from prefalign.interfaces import Batch, Codec, PrefalignError, RecordError, RecordSource
-
-log = logging.getLogger(__name__)
+from prefalign.interfaces import Batch, Codec, PrefalignError, PreferenceRecord, RecordError, RecordSource
 
 
 class Consumer(Protocol):
@@ -29,16 +28,28 @@ class Consumer(Protocol):
 
 
 class EncodedRecords(Dataset):
-    """Records of a source, encoded by the codec when they are asked for."""
+    """The kept records of one or more sources, encoded by the codec when they are asked for.
 
-    def __init__(self, source: RecordSource, codec: Codec, kept: Sequence[int] | None = None) -> None:
-        self.source, self.codec, self.kept = source, codec, kept
+    Args:
+        parts: each source with the indices of the records to use.
+        codec: encodes them.
+    """
+
+    def __init__(self, parts: Sequence[tuple[RecordSource, np.ndarray]], codec: Codec) -> None:
+        self.parts, self.codec = parts, codec
+        self.ends = np.cumsum([len(kept) for _, kept in parts])
 
     def __len__(self) -> int:
-        return len(self.source) if self.kept is None else len(self.kept)
+        return int(self.ends[-1])
+
+    def record(self, index: int) -> PreferenceRecord:
+        """The record itself, as samples and cards show it."""
+        part = int(np.searchsorted(self.ends, index, side="right"))
+        source, kept = self.parts[part]
+        return source[int(kept[index - (self.ends[part - 1] if part else 0)])]
 
     def __getitem__(self, index: int) -> Any:
-        return self.codec.encode(self.source[index if self.kept is None else self.kept[index]])
+        return self.codec.encode(self.record(index))
 
 
 class Collate:
@@ -90,7 +101,7 @@ class PreferenceDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers, self.shuffle, self.seed = num_workers, shuffle, seed
         self.on_bad_record, self.quarantine, self.check_encoding = on_bad_record, quarantine, check_encoding
-        self.encoded: dict[str, Dataset] = {}
+        self.encoded: dict[str, EncodedRecords] = {}
 
     @property
     def folder(self) -> Path | None:
@@ -109,42 +120,44 @@ class PreferenceDataModule(LightningDataModule):
         for split in wanted:
             if self.splits[split] and split not in self.encoded:
                 parts = [self._open(uri) for uri in self.splits[split]]
-                self.encoded[split] = parts[0] if len(parts) == 1 else ConcatDataset(parts)
+                self.encoded[split] = EncodedRecords(parts, self._consumer().codec)
 
     def _consumer(self) -> Consumer:
         assert self.trainer is not None, "the data module works inside a Trainer"
         return self.trainer.lightning_module  # type: ignore[return-value]
 
-    def _open(self, uri: str) -> EncodedRecords:
+    def _open(self, uri: str) -> tuple[RecordSource, np.ndarray]:
+        """A source and the indices of its usable records."""
         quarantine = None if self.quarantine is None else Path(self.quarantine)
         source = open_records(uri, on_bad=self.on_bad_record, quarantine=quarantine)
-        codec = self._consumer().codec
-        kept = self._encodable(source, codec, quarantine) if self.check_encoding else None
-        data = EncodedRecords(source, codec, kept)
-        if not len(data):
+        kept = np.arange(len(source))
+        if self.check_encoding:
+            kept = self._encodable(source, quarantine)
+        if not len(kept):
             raise PrefalignError(f"{uri}: no usable record")
-        return data
+        return source, kept
 
-    def _encodable(self, source: RecordSource, codec: Codec, quarantine: Path | None) -> list[int]:
-        from lightning.pytorch.utilities import rank_zero_info
-
-        kept: list[int] = []
-        refused = 0
-        with Quarantine.for_source(source, quarantine) as bad:
-            for index in range(len(source)):
-                record = source[index]
-                try:
-                    codec.encode(record)
-                    kept.append(index)
-                except RecordError as error:
-                    found = error.located(f"{source.name}, record {index + 1}", record.id)
-                    if self.on_bad_record == "error":
-                        raise found from error
-                    bad.write(record, found)
-                    refused += 1
+    def _encodable(self, source: RecordSource, quarantine: Path | None) -> np.ndarray:
+        """Indices of the records that the codec can encode."""
+        codec, kept = self._consumer().codec, []
+        refused: list[tuple[PreferenceRecord, RecordError]] = []
+        for index in range(len(source)):
+            record = source[index]
+            try:
+                codec.encode(record)
+                kept.append(index)
+            except RecordError as error:
+                found = error.located(f"{source.name}, record {index + 1}", record.id)
+                if self.on_bad_record == "error":
+                    raise found from error
+                refused.append((record, found))
         if refused:
-            rank_zero_info(f"{source.name}: left out {refused} of {len(source)} records that the policy cannot encode")
-        return kept
+            place = write_quarantine(source, refused, quarantine)
+            rank_zero_warn(
+                f"{source.name}: left out {len(refused)} of {len(source)} records that the model cannot represent; "
+                f"reasons in {place}"
+            )
+        return np.array(kept, dtype=np.int64)
 
     def _loader(self, split: str, *, shuffle: bool, batch_size: int) -> RecordLoader | list[Any]:
         if split not in self.encoded:

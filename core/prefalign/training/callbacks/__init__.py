@@ -1,0 +1,1 @@
+"""Lightning callbacks around preference tuning. None of them changes what is trained."""
