@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def beyond_shared(mask: Tensor, shared: Tensor, alpha: float) -> Tensor:
-    """(B, T) factors of LD-DPO (arXiv 2409.06411) eq. 10: 1 on the first `shared` tokens, α on those after them.
+    """(B, T) factors of LD-DPO (arXiv 2409.06411): 1 on the first `shared` tokens, α on those after them.
 
     Args:
         mask: (B, T) bool, the response's tokens, wherever they start.

@@ -22,7 +22,7 @@ def logistic(margin: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
 
 
 def hinge(margin: Tensor) -> Tensor:
-    """SLiC-HF (arXiv 2305.10425) eq. 1, with the reward's scale taken into the margin: max(0, 1 − x)."""
+    """SLiC-HF (arXiv 2305.10425), with the reward's scale taken into the margin: max(0, 1 − x)."""
     return torch.relu(1 - margin)
 
 
@@ -38,7 +38,7 @@ def exo(margin: Tensor, smoothing: float) -> Tensor:
 
 
 def robust(margin: Tensor, smoothing: float) -> Tensor:
-    """Robust DPO (arXiv 2403.00409) eq. 12: unbiased under labels flipped with probability ε < 1/2."""
+    """Robust DPO (arXiv 2403.00409): unbiased under labels flipped with probability ε < 1/2."""
     flipped = -logsigmoid(-margin)
     return ((1 - smoothing) * -logsigmoid(margin) - smoothing * flipped) / (1 - 2 * smoothing)
 

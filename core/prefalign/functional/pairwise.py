@@ -11,12 +11,12 @@ from torch.nn.functional import logsigmoid
 
 
 def nca(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """NCA for pairs (arXiv 2402.05369) eq. 14, K = 2."""
+    """NCA for pairs (arXiv 2402.05369), K = 2."""
     return -logsigmoid(chosen) - 0.5 * logsigmoid(-chosen) - 0.5 * logsigmoid(-rejected)
 
 
 def bco(chosen: Tensor, rejected: Tensor, shift: float | Tensor = 0.0) -> Tensor:
-    """BCO (arXiv 2404.04656) eq. 9 of both ends of a pair; `shift` is the running mean reward, 0 in TRL since 0.29."""
+    """BCO (arXiv 2404.04656) of both ends of a pair; `shift` is the running mean reward, 0 in TRL since 0.29."""
     return -logsigmoid(chosen - shift) - logsigmoid(-(rejected - shift))
 
 
@@ -41,7 +41,7 @@ def apo_down(chosen: Tensor, rejected: Tensor) -> Tensor:
 def sorted_difference(first: Tensor, second: Tensor) -> Tensor:
     """(B,) differences of order statistics, smallest first: the optimal coupling of two samples on a line.
 
-    AOT (arXiv 2406.05882) eq. 9 (unpaired: rewards of chosen and of rejected) and its paired form (policy's and
+    AOT (arXiv 2406.05882), unpaired (rewards of chosen and of rejected) and its paired form (policy's and
     reference's log ratios). Position i belongs to no particular pair.
     """
     return first.sort(dim=0).values - second.sort(dim=0).values

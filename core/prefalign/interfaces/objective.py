@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from prefalign.interfaces.reward import RewardOutput
 from prefalign.interfaces.scores import Relations, ResponseScores
 
 
@@ -48,5 +49,18 @@ class Objective(nn.Module, ABC):
         Args:
             policy: scores of the N rows under the trained policy.
             reference: the same under the reference, detached; None if `needs` does not name it.
+            relations: who is compared with whom.
+        """
+
+
+class RewardObjective(nn.Module, ABC):
+    """Rewards to loss: what trains a reward, as an objective trains a policy."""
+
+    @abstractmethod
+    def forward(self, output: RewardOutput, relations: Relations) -> ObjectiveOutput:
+        """The loss of a batch.
+
+        Args:
+            output: rewards of the N rows. Rows that are not valid take no part.
             relations: who is compared with whom.
         """

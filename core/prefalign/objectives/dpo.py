@@ -25,7 +25,7 @@ from prefalign.interfaces import (
 from prefalign.objectives.metrics import mean_metrics, pair_metrics
 from prefalign.objectives.pairs import PairLoss, PairScores, Side, build_pair_losses, refuse_unread
 from prefalign.objectives.pairwise_losses import SFT
-from prefalign.objectives.scoring import SequenceScore, in_full_precision, token_form
+from prefalign.objectives.scoring import SequenceScore, check_unit, in_full_precision, token_form
 
 
 class DPO(Objective):
@@ -48,7 +48,7 @@ class DPO(Objective):
         ld_reference: the reference's tokens are weighted by `ld_alpha` too.
         length_normalise: divide scores by the number of tokens; default: as the loss's authors do (`ipo`,
             `sigmoid_norm`: yes, the others: no).
-        length_alpha: reward per token that the chosen response is longer (R-DPO, arXiv 2403.19159 eq. 9; LC-DPO).
+        length_alpha: reward per token that the chosen response is longer (R-DPO, arXiv 2403.19159; LC-DPO).
         average: the score is Σ weight·logp / Σ weight over tokens instead of Σ weight·logp (RLHF-V, arXiv 2312.00849
             eq. 5).
         use_weighting: multiply the loss by both responses' confidence (WPO, arXiv 2406.11827).
@@ -119,7 +119,7 @@ class DPO(Objective):
         self.losses = cast(list[PairLoss], nn.ModuleList(losses))
         #: β of the logged rewards; None if no loss has one.
         self.beta: float | None = next((b for loss in losses if (b := getattr(loss, "beta", None)) is not None), None)
-        self._default_beta = beta is None and any(isinstance(item, str) for item in chosen)
+        self._default_beta = beta is None and self.beta is not None and any(isinstance(i, str) for i in chosen)
         self.batch_dependent = bool(verified_weight) or any(loss.batch_dependent for loss in losses)
         self.needs = frozenset[str]().union(*(loss.needs for loss in losses))
         self._likelihood = "token_logps" in self.needs
@@ -168,13 +168,14 @@ class DPO(Objective):
         def side(rows: Tensor, others: Tensor) -> Side:
             logps = self.score(policy, rows, others)
             held = torch.zeros_like(logps) if reference is None else self.reference_score(reference, rows, others)
-            likelihood = token_form(policy)[0][rows].sum(-1) if self._likelihood else None
-            return Side(logps, held, self.divergence(logps - held), policy.lengths[rows], likelihood)
+            lengths = policy.lengths[rows]
+            # R-DPO: length enters beside β, as a reward of its own.
+            bonus = self.length_alpha * lengths
+            likelihood = self.likelihood(policy, rows) if self._likelihood else (None, None)
+            return Side(logps, held, self.divergence(logps - held), lengths, bonus, *likelihood)
 
         chosen, rejected = side(relations.chosen, relations.rejected), side(relations.rejected, relations.chosen)
         margin = relations.margin.to(chosen.logps) * ~relations.tie * self.record_margins
-        # R-DPO: the length difference enters beside β, so it acts like a margin of its own.
-        margin = margin - self.length_alpha * (chosen.lengths - rejected.lengths)
         return PairScores(chosen, rejected, margin)
 
     def pair_losses(self, pairs: PairScores, relations: Relations, metrics: dict[str, Tensor]) -> Tensor:
@@ -185,8 +186,12 @@ class DPO(Objective):
             value = self._expected(loss, pairs, swapped, relations.probability)
             total = total + factor * value
             if len(self.losses) > 1:
-                metrics |= mean_metrics(**{f"loss__{loss.name}": value})
+                metrics |= mean_metrics(**{"nll_loss" if isinstance(loss, SFT) else f"loss__{loss.name}": value})
         return total
+
+    def likelihood(self, policy: ResponseScores, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) unweighted log-probabilities of the rows in nats, and (B,) the numbers of tokens behind them."""
+        return token_form(policy)[0][rows].sum(-1), policy.lengths[rows]
 
     def rewards(self, pairs: PairScores) -> tuple[Tensor, Tensor]:
         """(B,) implicit rewards of the chosen and the rejected responses, for the metrics."""
@@ -208,10 +213,7 @@ class DPO(Objective):
         return torch.where(probability == 1, judged, mixed.to(judged))
 
     def _check(self, policy: ResponseScores, relations: Relations) -> None:
-        if self._default_beta and self.beta is not None and policy.units != "nats":
-            raise PrefalignError(
-                f"the default beta {self.beta} is meant for nats; give beta for scores in {policy.units}"
-            )
+        check_unit(policy, self._default_beta)
         names = ", ".join(loss.name for loss in self.losses)
         heedless = self.record_margins and not any("margin" in loss.honours for loss in self.losses)
         if heedless and bool(relations.margin.any()):

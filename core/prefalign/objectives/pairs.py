@@ -33,14 +33,18 @@ class Side:
         reference: the same under the reference; zeros without one.
         score: the implicit reward without its factor β: log ratio, or its f-divergence form.
         lengths: number of scored units.
-        likelihood: plain log-probability without token weights, where token log-probabilities were asked for.
+        bonus: reward that the response has besides β · score.
+        likelihood: plain log-probability without token weights, and
+        likelihood_lengths: the number of its tokens; where token log-probabilities were asked for.
     """
 
     logps: Tensor
     reference: Tensor
     score: Tensor
     lengths: Tensor
+    bonus: Tensor
     likelihood: Tensor | None = None
+    likelihood_lengths: Tensor | None = None
 
     @property
     def ratio(self) -> Tensor:
@@ -58,8 +62,8 @@ class Side:
         def blank(tensor: Tensor) -> Tensor:
             return torch.where(where, torch.zeros_like(tensor), tensor)
 
-        likelihood = None if self.likelihood is None else blank(self.likelihood)
-        return Side(blank(self.logps), blank(self.reference), blank(self.score), self.lengths, likelihood)
+        zero = {name: blank(getattr(self, name)) for name in ("logps", "reference", "score", "bonus")}
+        return replace(self, **zero, likelihood=None if self.likelihood is None else blank(self.likelihood))
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,11 @@ class PairScores:
 
     def logit(self, beta: float) -> Tensor:
         """(B,) difference of the rewards beyond the required margin."""
-        return beta * self.delta - self.margin
+        return beta * self.delta + self.chosen.bonus - self.rejected.bonus - self.margin
 
     def swapped(self) -> PairScores:
-        """The opposite judgement: every logit changes its sign."""
-        return PairScores(self.rejected, self.chosen, -self.margin)
+        """The opposite judgement, which requires the same margin."""
+        return replace(self, chosen=self.rejected, rejected=self.chosen)
 
     def per_length(self) -> PairScores:
         """Scores per unit instead of per response."""
@@ -94,8 +98,7 @@ class PairScores:
 
     def blanked(self, where: Tensor) -> PairScores:
         """The same with zeros where the (B,) mask is set."""
-        margin = torch.where(where, torch.zeros_like(self.margin), self.margin)
-        return PairScores(self.chosen.blanked(where), self.rejected.blanked(where), margin)
+        return replace(self, chosen=self.chosen.blanked(where), rejected=self.rejected.blanked(where))
 
 
 class PairLoss(nn.Module, ABC):

@@ -228,6 +228,6 @@ class SFT(PairLoss):
 
     def forward(self, pairs: PairScores) -> Tensor:
         """(B,) losses whose mean is in nats per token."""
-        if pairs.chosen.likelihood is None:
+        if pairs.chosen.likelihood is None or pairs.chosen.likelihood_lengths is None:
             raise CapabilityError("the loss 'sft' needs token log-probabilities")
-        return token_mean_nll(pairs.chosen.likelihood, pairs.chosen.lengths)
+        return token_mean_nll(pairs.chosen.likelihood, pairs.chosen.likelihood_lengths)

@@ -76,3 +76,16 @@ def in_full_precision(scores: ResponseScores) -> ResponseScores:
     named = {item.name: getattr(scores, item.name) for item in fields(scores)}
     wide: dict[str, Any] = {k: v.float() for k, v in named.items() if isinstance(v, Tensor) and v.dtype in half}
     return replace(scores, **wide)
+
+
+def check_unit(scores: ResponseScores, default_beta: bool) -> None:
+    """Refuse a β that the user did not choose for scores that it was not meant for.
+
+    Raises:
+        PrefalignError: if β is the default and the scores are not in nats.
+    """
+    if default_beta and scores.units != "nats":
+        raise PrefalignError(
+            f"the default beta is meant for scores in nats, and these are in {scores.units}; give beta "
+            "(for denoisers, 100 to 5000 is usual)"
+        )
