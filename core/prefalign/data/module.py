@@ -117,6 +117,8 @@ class PreferenceDataModule(LightningDataModule):
         wanted = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"], "predict": ["test"]}[stage]
         if stage == "fit" and not self.splits["train"]:
             raise PrefalignError("no training data: set data.train to a file, a folder or a plugin's URI of records")
+        if stage == "fit" and not self.splits["val"] and self.trainer is not None:
+            self.trainer.limit_val_batches = 0  # Lightning warns of an empty validation set otherwise
         for split in wanted:
             if self.splits[split] and split not in self.encoded:
                 parts = [self._open(uri) for uri in self.splits[split]]

@@ -58,5 +58,5 @@ class RecordLoader(DataLoader):
         return {"position": self._position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next epoch after `position` batches instead of at its beginning."""
-        self._resume_at = state["position"]
+        """Start the next epoch after `position` batches instead of at its beginning; an epoch's end is a beginning."""
+        self._resume_at = state["position"] % len(self)

@@ -60,7 +60,7 @@ class Cached(Reference):
         place = root / self._precision_key(policy)
         self._load(place)
         with torch.no_grad():
-            self._fill(policy, [loader for loader in loaders if loader], place)
+            self._fill(policy, loaders, place)
 
     def _precision_key(self, policy: Policy) -> str:
         """Weights, and the precision they run in: bfloat16 autocast gives other numbers than float32."""
@@ -74,7 +74,7 @@ class Cached(Reference):
             keys = [bytes(row).hex() for row in held["keys"].numpy()]
             self.values.update(zip(keys, held["logps"].split(held["lengths"].tolist()), strict=True))
 
-    def _fill(self, policy: Policy, loaders: list[Any], place: Path) -> None:
+    def _fill(self, policy: Policy, loaders: Iterable[Any], place: Path) -> None:
         from lightning.fabric.utilities.distributed import _distributed_is_initialized
         from rich.progress import track
 

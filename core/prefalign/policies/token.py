@@ -119,6 +119,7 @@ class TokenPolicy(Policy):
             # Policy and reference must see the same function; dropout would add noise to every log-ratio.
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
+        self.model.train()  # from_pretrained gives eval mode, under which gradient checkpointing does nothing
         for name, parameter in self.model.named_parameters():
             if any(word in name for word in self.frozen):
                 parameter.requires_grad_(False)

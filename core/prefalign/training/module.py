@@ -105,6 +105,14 @@ class PreferenceModule(LightningModule):
         """Keep the random state until training goes on."""
         self._random_state = checkpoint.get("prefalign", {}).get("random")
 
+    def on_train_start(self) -> None:
+        """Let the data loader take up its position after a restart.
+
+        Lightning sets the loaders up once, and restores their state then. A schedule that asks for the number of steps
+        makes it set them up before the checkpoint is read, and the state is lost; asking again is harmless.
+        """
+        self.trainer.fit_loop._load_combined_loader_states()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Put the random state back at the first batch after a restart, when nothing else draws before the step."""
         state = getattr(self, "_random_state", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from lightning.pytorch.cli import OptimizerCallable
@@ -63,20 +64,19 @@ class PreferenceTuning(PreferenceModule):
 
     def on_fit_start(self) -> None:
         """Check the plan and compute ahead what the reference can."""
+        # References and frozen towers are meant to be in eval mode.
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
         if self.objective.batch_dependent and self.trainer.accumulate_grad_batches > 1:
             rank_zero_warn(
                 f"{type(self.objective).__name__} compares the pairs of a batch with one another, so accumulating "
                 "gradients over small batches is not the same as one large batch"
             )
         if self.reference is not None:
-            loaders = [loader for loader in self._loaders() if loader is not None]
-            folder = getattr(self.trainer.datamodule, "folder", None)
+            data = self.trainer.datamodule
+            folder = getattr(data, "folder", None)
+            loaders = [] if data is None else [data.train_dataloader(), data.val_dataloader()]
             with self.trainer.precision_plugin.forward_context():
                 self.reference.prepare(self.policy, loaders, folder, self.needs)
-
-    def _loaders(self) -> list[Any]:
-        data = self.trainer.datamodule
-        return [data.train_dataloader(), data.val_dataloader() or None] if data is not None else []
 
     def evaluate_batch(self, batch: Batch) -> ObjectiveOutput:
         """Scores of policy and reference, and the objective over both."""
@@ -86,12 +86,11 @@ class PreferenceTuning(PreferenceModule):
             reference = self.reference.scores(self.policy, batch, self.needs - {"mismatched", "reference"})
         return self.objective(scores, reference, batch.relations)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the reference follow, once per optimiser step."""
-        step = self.trainer.global_step
-        if self.reference is not None and step > getattr(self, "_followed", 0):
-            self.reference.after_step(self.policy, step)
-            self._followed = step
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Step, then let the reference follow, before any callback saves a checkpoint."""
+        super().optimizer_step(*arguments, **options)
+        if self.reference is not None:
+            self.reference.after_step(self.policy, self.trainer.global_step + 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A reference that can be had again is left out; its fingerprint makes sure that it is the same one."""
@@ -109,7 +108,6 @@ class PreferenceTuning(PreferenceModule):
             PrefalignError: if this run's reference is not the one of the checkpoint's run.
         """
         super().on_load_checkpoint(checkpoint)
-        self._followed = checkpoint.get("global_step", 0)
         mine = {f"reference.{k}": v for k, v in self.reference.state_dict().items()} if self.reference else {}
         kept = self._reference_keys(mine)
         expected = checkpoint.get("prefalign", {}).get("reference")
