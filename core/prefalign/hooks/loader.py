@@ -280,8 +280,7 @@ def _core_version() -> str | None:
 
 
 def _distribution_name(distribution: Distribution) -> str:
-    metadata = distribution.metadata
-    return canonicalize_name(metadata["Name"] if "Name" in metadata else "unnamed")
+    return canonicalize_name(distribution.name or "unnamed")
 
 
 def _failed(plugin: Plugin, state: State, reason: str, trace: str = "") -> Plugin:
