@@ -16,6 +16,7 @@ from prefalign_vision_llm.metrics.functional.pope import PopeCounts, is_unparsed
         ("YES!", "yes", False),
         ("No", "no", False),
         ("No, there is not", "no", False),
+        ("No, sir", "no", False),  # a no only once the comma is gone
         (" no", "no", False),
         ("There is not a dog", "no", False),
         ("Yes. No, wait", "yes", False),
