@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from prefalign.data.quarantine import write_quarantine
 from prefalign.data.sampler import RecordLoader, RecordSampler
-from prefalign.data.sources import open_records
+from prefalign.data.sources import concatenate, open_records
 from prefalign.interfaces import Batch, Codec, PrefalignError, PreferenceRecord, RecordError, RecordSource
 
 
@@ -28,25 +28,17 @@ class Consumer(Protocol):
 
 
 class EncodedRecords(Dataset):
-    """The kept records of one or more sources, encoded by the codec when they are asked for.
+    """The kept records of a source, encoded by the codec when they are asked for."""
 
-    Args:
-        parts: each source with the indices of the records to use.
-        codec: encodes them.
-    """
-
-    def __init__(self, parts: Sequence[tuple[RecordSource, np.ndarray]], codec: Codec) -> None:
-        self.parts, self.codec = parts, codec
-        self.ends = np.cumsum([len(kept) for _, kept in parts])
+    def __init__(self, source: RecordSource, kept: np.ndarray, codec: Codec) -> None:
+        self.source, self.kept, self.codec = source, kept, codec
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return len(self.kept)
 
     def record(self, index: int) -> PreferenceRecord:
         """The record itself, as samples and cards show it."""
-        part = int(np.searchsorted(self.ends, index, side="right"))
-        source, kept = self.parts[part]
-        return source[int(kept[index - (self.ends[part - 1] if part else 0)])]
+        return self.source[int(self.kept[index])]
 
     def __getitem__(self, index: int) -> Any:
         return self.codec.encode(self.record(index))
@@ -121,23 +113,20 @@ class PreferenceDataModule(LightningDataModule):
             self.trainer.limit_val_batches = 0  # Lightning warns of an empty validation set otherwise
         for split in wanted:
             if self.splits[split] and split not in self.encoded:
-                parts = [self._open(uri) for uri in self.splits[split]]
-                self.encoded[split] = EncodedRecords(parts, self._consumer().codec)
+                self.encoded[split] = self._open(self.splits[split], split)
 
     def _consumer(self) -> Consumer:
         assert self.trainer is not None, "the data module works inside a Trainer"
         return self.trainer.lightning_module  # type: ignore[return-value]
 
-    def _open(self, uri: str) -> tuple[RecordSource, np.ndarray]:
-        """A source and the indices of its usable records."""
+    def _open(self, uris: list[str], split: str) -> EncodedRecords:
         quarantine = None if self.quarantine is None else Path(self.quarantine)
-        source = open_records(uri, on_bad=self.on_bad_record, quarantine=quarantine)
-        kept = np.arange(len(source))
-        if self.check_encoding:
-            kept = self._encodable(source, quarantine)
+        options: dict[str, Any] = {"on_bad": self.on_bad_record, "quarantine": quarantine, "split": split}
+        source = concatenate([open_records(uri, **options) for uri in uris])
+        kept = self._encodable(source, quarantine) if self.check_encoding else np.arange(len(source))
         if not len(kept):
-            raise PrefalignError(f"{uri}: no usable record")
-        return source, kept
+            raise PrefalignError(f"{source.name}: the model can represent none of its {len(source)} records")
+        return EncodedRecords(source, kept, self._consumer().codec)
 
     def _encodable(self, source: RecordSource, quarantine: Path | None) -> np.ndarray:
         """Indices of the records that the codec can encode."""

@@ -9,9 +9,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from prefalign.interfaces import CapabilityError, Objective, PrefalignError
 from prefalign.objectives.dpo import DPO
+from prefalign.models.pretrained import LoraSettings
 from prefalign.policies.cached import Cached
 from prefalign.policies.reference import AdapterOff, Frozen, Moving
-from prefalign.policies.token import LoraSettings, TokenPolicy
+from prefalign.policies.token import TokenPolicy
 from prefalign.testing.tiny import LLAMA, save_tokenizer
 
 
