@@ -7,7 +7,83 @@ from collections.abc import Iterable
 
 from prefalign.hooks import API, Component, PluginInfo, hookimpl
 
-COMPONENTS: tuple[Component, ...] = ()
+COMPONENTS: tuple[Component, ...] = (
+    Component(
+        "policy",
+        "token",
+        "prefalign.policies.token:TokenPolicy",
+        "Any Transformers causal language model",
+        tags=("variable_length",),
+    ),
+    Component("reference", "auto", "prefalign.policies.reference:Auto", "Adapter off if there is one, else a copy"),
+    Component("reference", "frozen", "prefalign.policies.reference:Frozen", "A frozen copy of the starting model"),
+    Component("reference", "adapter_off", "prefalign.policies.reference:AdapterOff", "The policy without its adapter"),
+    Component("reference", "cached", "prefalign.policies.cached:Cached", "Computed once, stored beside the records"),
+    Component(
+        "reference",
+        "moving",
+        "prefalign.policies.reference:Moving",
+        "A copy that follows the policy",
+        papers=("2404.09656",),
+    ),
+    Component(
+        "objective",
+        "dpo",
+        "prefalign.objectives.dpo:DPO",
+        "DPO with fifteen pairwise losses, four divergences, token weights and likelihood terms",
+        papers=("2305.18290", "2309.16240", "2310.12036", "2305.10425", "2402.05369", "2402.00856", "2403.00409"),
+    ),
+    Component(
+        "objective", "cpo", "prefalign.objectives.reference_free:CPO", "Reference-free DPO", papers=("2401.08417",)
+    ),
+    Component(
+        "objective", "simpo", "prefalign.objectives.reference_free:SimPO", "Length-averaged", papers=("2405.14734",)
+    ),
+    Component(
+        "objective",
+        "alphapo",
+        "prefalign.objectives.reference_free:AlphaPO",
+        "SimPO with a shaped reward",
+        papers=("2501.03884",),
+    ),
+    Component("objective", "orpo", "prefalign.objectives.reference_free:ORPO", "Odds ratio", papers=("2403.07691",)),
+    Component(
+        "objective", "kto", "prefalign.objectives.unary:KTO", "Unpaired, prospect theory", papers=("2402.01306",)
+    ),
+    Component("objective", "bco", "prefalign.objectives.unary:BCO", "Unpaired, classifier", papers=("2404.04656",)),
+    Component("objective", "repo", "prefalign.objectives.repo:REPO", "DPO robust to labels", papers=("2509.24159",)),
+    Component("objective", "plackett_luce", "prefalign.objectives.listwise:PlackettLuce", "Rankings of any length"),
+    Component(
+        "objective",
+        "bradley_terry",
+        "prefalign.objectives.reward_modelling:BradleyTerry",
+        "Reward model on pairs: margins, ties, centring",
+    ),
+    Component(
+        "objective",
+        "gaussian",
+        "prefalign.objectives.reward_modelling:Gaussian",
+        "Reward model with uncertainty",
+        papers=("2508.03789",),
+    ),
+    Component("objective", "pointwise", "prefalign.objectives.reward_modelling:Pointwise", "Reward model on labels"),
+    Component(
+        "training", "preference_tuning", "prefalign.training.tuning:PreferenceTuning", "Tune a policy on preferences"
+    ),
+    Component("data", "preferences", "prefalign.data.module:PreferenceDataModule", "Records from files or plugins"),
+    Component("callback", "samples", "prefalign.training.callbacks.samples:SampleTable", "Answers to fixed prompts"),
+    Component(
+        "callback", "margins", "prefalign.training.callbacks.histograms:MarginHistogram", "Histograms of margins"
+    ),
+    Component(
+        "callback",
+        "displacement",
+        "prefalign.training.callbacks.displacement:LikelihoodDisplacement",
+        "Alarm when chosen answers lose likelihood",
+        papers=("2410.08847",),
+    ),
+    Component("callback", "export", "prefalign.training.callbacks.export:Export", "Export with model card"),
+)
 
 
 @hookimpl
@@ -25,3 +101,9 @@ def prefalign_plugin() -> PluginInfo:
 def prefalign_components() -> Iterable[Component]:
     """List the core's components."""
     return COMPONENTS
+
+
+@hookimpl
+def prefalign_presets() -> str:
+    """Where the core's presets are."""
+    return "prefalign:presets"
