@@ -20,6 +20,21 @@ def bradley_terry(difference: Tensor, margin: float | Tensor = 0.0) -> Tensor:
     return -logsigmoid(difference - margin)
 
 
+def noisy_bradley_terry(difference: Tensor, noise: float, margin: float | Tensor = 0.0) -> Tensor:
+    """(B,) −log(noise/2 + (1 − noise) σ(Δ − margin)): a judge who answers at random with probability `noise`.
+
+    Christiano et al. (arXiv 1706.03741) section 2.2.3, with noise 0.1. Unlike label smoothing it is bounded: no pair
+    costs more than log(2/noise).
+
+    Args:
+        difference: (B,).
+        noise: 0 < noise < 1.
+        margin: required difference.
+    """
+    guess = difference.new_tensor(math.log(noise / 2))
+    return -torch.logaddexp(guess, math.log1p(-noise) + logsigmoid(difference - margin))
+
+
 def rao_kupper(difference: Tensor, tie: Tensor, k: float, margin: float | Tensor = 0.0) -> Tensor:
     """(B,) Bradley–Terry with ties (Rao and Kupper, 1967): P(win) = σ(Δ − log k), P(tie) = 1 − P(win) − P(lose).
 
@@ -50,7 +65,8 @@ def gaussian(mean: Tensor, variance: Tensor, *, log_inside: bool, nodes: int = 3
         mean: (B,) mean of z.
         variance: (B,) variance of z, at least 0.
         log_inside: take the logarithm before the expectation.
-        nodes: quadrature points.
+        nodes: quadrature points. With 32 the error is below 1e-12 for a standard deviation of z of 1, 1e-6 for 2,
+            1e-4 for 3 and 2e-3 for 5.
     """
     points, log_weights = _hermite(nodes)
     z = _spread(mean, variance, torch.tensor(points, dtype=mean.dtype, device=mean.device))

@@ -112,6 +112,7 @@ class BradleyTerry(PairReward):
         margin, record_margins, label_smoothing, center_rewards_coefficient, criterion: as for `PairReward`. HPSv3's
             margin variant is 0.57.
         ties: k > 1 of the Rao–Kupper model for declared ties (HPSv3 takes 5). None counts a tie as half a win for each.
+        noise: share of judgements made at random, 0 <= noise < 1 (0.1 is usual for robot preferences).
     """
 
     def __init__(
@@ -121,15 +122,22 @@ class BradleyTerry(PairReward):
         label_smoothing: float = 0.0,
         center_rewards_coefficient: float = 0.0,
         ties: float | None = None,
+        noise: float = 0.0,
         criterion: int = 0,
     ) -> None:
         super().__init__(margin, record_margins, label_smoothing, center_rewards_coefficient, criterion)
         if ties is not None and not ties > 1:
             raise PrefalignError(f"expected ties > 1, got {ties}")
-        self.ties = ties
+        if not 0 <= noise < 1:
+            raise PrefalignError(f"expected 0 <= noise < 1, got {noise}")
+        if noise and ties is not None:
+            raise PrefalignError("noise and ties are two models of an undecided judge; choose one")
+        self.ties, self.noise = ties, noise
 
     def pair_losses(self, pairs: RewardPairs) -> Tensor:
         """(B,) losses in nats."""
+        if self.noise:
+            return losses.noisy_bradley_terry(pairs.difference, self.noise, pairs.margin)
         if self.ties is None:
             return losses.bradley_terry(pairs.difference, pairs.margin)
         return losses.rao_kupper(pairs.difference, pairs.tie, self.ties, pairs.margin)

@@ -1,8 +1,9 @@
 """Golden values of the fifteen pairwise losses, through the public objective.
 
-With the vectors of the fixture `golden`, the log ratios are a = (½, −1, ¾, 3) and b = (−½, ½, −1, −1), so the differences are
-Δ = (1, −1.5, 1.75, 4), and β = 0.1. The stated numbers were printed with ten digits by TRL's own code (0.28.0 and 1.9.0);
-each is compared at 1e-9 with the loss written out here from the formula in plain Python, and at 1e-10 with the print.
+With the vectors of the fixture `golden`, the log ratios are a = (½, −1, ¾, 3) and b = (−½, ½, −1, −1), so the
+differences are Δ = (1, −1.5, 1.75, 4), and β = 0.1. The stated numbers were printed with ten digits by TRL's own code
+(0.28.0 and 1.9.0); each loss is compared at 1e-9 with its formula in plain Python, and with the print to
+the last digit.
 """
 
 from __future__ import annotations
