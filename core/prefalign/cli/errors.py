@@ -44,6 +44,19 @@ def is_input_error(error: BaseException) -> bool:
     return _package(type(error).__module__) in ours or _package(_raised_in(error.__traceback__)) in ours
 
 
+def own_cause(error: BaseException) -> BaseException:
+    """Return the input error that `error` was raised from, if there is one in its chain, else `error`.
+
+    jsonargparse wraps what the constructor of a configured class raises in an error about types.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if is_input_error(cause):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
+
+
 def print_error(error: BaseException) -> None:
     """Print the message to standard error without a traceback."""
     print(f"error: {str(error).strip()}", file=sys.stderr)

@@ -32,7 +32,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from prefalign.cli import runs
-from prefalign.cli.errors import CommandError, debugging, mark_started, print_error
+from prefalign.cli.errors import CommandError, debugging, mark_started, own_cause, print_error
 from prefalign.cli.names import NameResolver, config_values, configs_first
 from prefalign.hooks.errors import nearest
 from prefalign.hooks.presets import list_presets
@@ -111,7 +111,7 @@ class RunRecord(SaveConfigCallback):
         """Write both files; Lightning calls this on the first process only."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config_file = self.folder / self.config_filename
-        card_file = config_file.with_name(f"{'run' if stage == 'fit' else stage}.json")
+        card_file = config_file.with_name("run.json" if config_file.stem == "config" else f"{config_file.stem}.json")
         for file in (config_file, card_file):
             runs.set_aside(file)
         self.parser.save(self.config, config_file, skip_none=False, overwrite=False, multifile=False)
@@ -214,6 +214,16 @@ class TrainingCommand(LightningCLI):
         self._dump_config()
         if rank_zero_only.rank == 0:
             self.run_facts = get_registry().describe_run(self.config_dump, self._names.aliases_in(self.config_dump))
+
+    def instantiate_classes(self) -> None:
+        """Build module, data and Trainer; what their constructors refuse is raised as they worded it."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause = own_cause(error)
+            if cause is error:
+                raise
+            raise cause from None
 
     def after_instantiate_classes(self) -> None:
         """Hand the module the config that checkpoints store (L13)."""
