@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 
 
-def beyond_shared(mask: Tensor, shared: Tensor, alpha: float) -> Tensor:
-    """(B, T) factors of LD-DPO (arXiv 2409.06411): 1 on the first `shared` tokens, α on those after them.
+def shorten(weights: Tensor, mask: Tensor, shared: Tensor, alpha: float) -> Tensor:
+    """(B, T) token weights, those of the tokens after the first `shared` ones times α: LD-DPO (arXiv 2409.06411).
 
     Args:
+        weights: (B, T) weight of each token.
         mask: (B, T) bool, the response's tokens, wherever they start.
         shared: (B,) length of the shorter response of the pair.
         alpha: 1 leaves the score alone, 0 ignores what only the longer response has.
     """
     position = mask.long().cumsum(dim=-1)
-    return torch.where(position <= shared.unsqueeze(-1), 1.0, alpha)
+    return torch.where(position <= shared.unsqueeze(-1), weights, alpha * weights)
 
 
 def per_unit(total: Tensor, lengths: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefalign.functional.length import beyond_shared
+from prefalign.functional.length import shorten
 from prefalign.interfaces import CapabilityError, PrefalignError, ResponseScores
 
 
@@ -48,7 +48,7 @@ class SequenceScore:
         weight = weights[rows]
         if self.ld_alpha is not None:
             shared = torch.minimum(scores.lengths[rows], scores.lengths[others])
-            weight = weight * beyond_shared(mask[rows], shared, self.ld_alpha)
+            weight = shorten(weight, mask[rows], shared, self.ld_alpha)
         total = (weight * logps[rows]).sum(-1)
         if not self.average:
             return total
