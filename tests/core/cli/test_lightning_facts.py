@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended"),
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
-    pytest.mark.filterwarnings("ignore:Attribute 'loss' is an instance of"),
+    pytest.mark.filterwarnings("ignore:Attribute '(loss|head)' is an instance of"),
 ]
 
 QUIET = [
