@@ -65,7 +65,10 @@ def compare(head, theirs, objective, relations, mismatched=None):
 
 
 DPO_CASES = {
-    **dict.fromkeys(("sigmoid", "hinge", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop"), {}),
+    **{
+        name: {}
+        for name in ("sigmoid", "hinge", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop")
+    },
     "exo_pair": {"label_smoothing": 1e-3},
     "robust": {"label_smoothing": 0.1},
 }
