@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prefalign.functional.logprobs import TokenStatistics, gathered_logps, token_logps
 from prefalign.interfaces import Batch, Policy, PrefalignError, Prompt, Response, ResponseScores
-from prefalign.policies.tokens import TextCodec
-
-DType = Literal["float32", "bfloat16", "float16", "auto"]
-
-
-@dataclass
-class LoraSettings:
-    """A low-rank adapter through peft.
-
-    Attributes:
-        r: rank.
-        alpha: scale; the update is multiplied by alpha / r.
-        dropout: dropout on the adapter's input. Above 0 the policy and its reference see different noise.
-        target_modules: names of the layers to adapt; `all-linear` adapts every linear layer but the head.
-        modules_to_save: further layers that are trained whole and saved with the adapter.
-        use_dora, use_rslora: the variants of the same names in peft.
-    """
-
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    target_modules: str | list[str] = "all-linear"
-    modules_to_save: list[str] | None = None
-    use_dora: bool = False
-    use_rslora: bool = False
+from prefalign.models.pretrained import DType, LoraSettings, add_adapter, choose_trained, load_network
+from prefalign.models.tokens import TextCodec
 
 
 class TokenPolicy(Policy):
@@ -60,6 +36,7 @@ class TokenPolicy(Policy):
     """
 
     provides = frozenset({"token_logps", "collision", "entropy", "prompt_logps", "mismatched"})
+    codec: TextCodec
 
     def __init__(
         self,
@@ -101,46 +78,21 @@ class TokenPolicy(Policy):
         """Load or build the weights, freeze what is not trained, add the adapter."""
         if self.model is not None:
             return
-        import transformers
-
-        auto = getattr(transformers, self.auto_class)
-        options: dict[str, Any] = {"dtype": self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)}
-        if self.attn_implementation:
-            options["attn_implementation"] = self.attn_implementation
-        if isinstance(self.source, dict):
-            settings = dict(self.source)
-            config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.init_seed)
-                self.model = auto.from_config(config, **options)
-        else:
-            self.model = auto.from_pretrained(self.source, **options, **self._hub)
-        for module in self.model.modules():
-            # Policy and reference must see the same function; dropout would add noise to every log-ratio.
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
-        self.model.train()  # from_pretrained gives eval mode, under which gradient checkpointing does nothing
-        for name, parameter in self.model.named_parameters():
-            if any(word in name for word in self.frozen):
-                parameter.requires_grad_(False)
-        if self.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.model = load_network(
+            self.auto_class,
+            self.source,
+            dtype=self.dtype,
+            attn_implementation=self.attn_implementation,
+            init_seed=self.init_seed,
+            hub=self._hub,
+        )
+        choose_trained(self.model, self.frozen, self.gradient_checkpointing)
         if self.lora is not None:
             self._add_adapter(self.lora)
         self._plain_head = not self._head_reads_hidden_states()
 
     def _add_adapter(self, settings: LoraSettings) -> None:
-        import peft
-
-        values = asdict(settings)
-        config = peft.LoraConfig(
-            lora_alpha=values.pop("alpha"), lora_dropout=values.pop("dropout"), task_type="CAUSAL_LM", **values
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.init_seed)
-            self.model = peft.get_peft_model(self.model, config)
-        if self.gradient_checkpointing:
-            self.model.enable_input_require_grads()
+        self.model = add_adapter(self.model, settings, "CAUSAL_LM", self.init_seed, self.gradient_checkpointing)
 
     @property
     def has_adapter(self) -> bool:

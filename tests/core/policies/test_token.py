@@ -14,7 +14,8 @@ from prefalign.interfaces import (
     Segment,
     Unary,
 )
-from prefalign.policies.token import LoraSettings, TokenPolicy
+from prefalign.models.pretrained import LoraSettings
+from prefalign.policies.token import TokenPolicy
 from prefalign.testing.tiny import LLAMA, save_tokenizer, word_pairs
 
 
@@ -143,7 +144,7 @@ def test_tokens_that_merge_across_the_border():
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from prefalign.policies.tokens import TextCodec
+    from prefalign.models.tokens import TextCodec
 
     vocabulary = {t: i for i, t in enumerate(["<pad>", "<eos>", "a", "b", "c", "bc"])}
     inner = Tokenizer(models.BPE(vocabulary, [("b", "c")]))

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from prefalign.interfaces import CapabilityError, Objective, PrefalignError
-from prefalign.objectives.dpo import DPO
 from prefalign.models.pretrained import LoraSettings
+from prefalign.objectives.dpo import DPO
 from prefalign.policies.cached import Cached
 from prefalign.policies.reference import AdapterOff, Frozen, Moving
 from prefalign.policies.token import TokenPolicy

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from prefalign.data.media import MAX_PIXELS
 from prefalign.interfaces import Batch, PrefalignError, Prompt, Response
-from prefalign.policies.token import DType, LoraSettings, TokenPolicy
+from prefalign.models.pretrained import DType, LoraSettings
+from prefalign.policies.token import TokenPolicy
 from prefalign_vision_llm.policies.codec import VisionCodec
 from prefalign_vision_llm.policies.features import deal_features, feature_count, features_only
 from prefalign_vision_llm.policies.images import collate_images, dealt, image_tensors

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prefalign.data.media import MAX_PIXELS, load_image
 from prefalign.interfaces import Batch, Message, PrefalignError, PreferenceRecord, Prompt, RecordError, Slot
-from prefalign.policies.tokens import TextCodec, TokenExample, TokenRow, spans_to_weights
+from prefalign.models.tokens import TextCodec, TokenExample, TokenRow, spans_to_weights
 from prefalign_vision_llm.policies.images import collate_images
 
 _ALIGNED = "token_type_ids"

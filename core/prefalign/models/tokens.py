@@ -1,4 +1,4 @@
-"""Records to token rows: the codec of text policies.
+"""Records to token rows: the codec of text models.
 
 A row is one prompt followed by one completion. The prompt is never shortened; only a completion may be cut at
 `max_length`. Where the completion starts is read off the tokenised prompt, never found by searching the text.
@@ -39,13 +39,15 @@ class TokenRow:
     def keyed(self) -> TokenRow:
         """The row with its content key, which token weights do not enter: the model never sees them."""
         digest = hashlib.sha256()
-        digest.update(torch.tensor([len(self.prompt), *self.prompt, *self.completion], dtype=torch.int64).numpy())
+        digest.update(
+            torch.tensor([len(self.prompt), *self.prompt, *self.completion], dtype=torch.int64).numpy().tobytes()
+        )
         for name in sorted(self.side):
             value = self.side[name]
             digest.update(name.encode())
             if isinstance(value, Tensor):
                 digest.update(str((tuple(value.shape), value.dtype)).encode())
-                digest.update(value.contiguous().view(torch.uint8).numpy())
+                digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
             else:
                 digest.update(repr(value).encode())
         self.key = digest.hexdigest()
@@ -81,7 +83,7 @@ def spans_to_weights(response: Response, spans: np.ndarray, record_id: str) -> l
         elif segment.axis == "token":
             limit, inside = len(spans), (positions >= segment.start) & (positions < segment.stop)
         else:
-            problem = f"a token policy reads segments on the axes 'char' and 'token', not {segment.axis!r}"
+            problem = f"a token model reads segments on the axes 'char' and 'token', not {segment.axis!r}"
             raise RecordError(problem, field="segments", record_id=record_id)
         if segment.start >= limit:
             problem = f"segment [{segment.start}, {segment.stop}) starts past the end of the response ({limit})"
@@ -136,7 +138,7 @@ class TextCodec:
         """One record as token rows.
 
         Raises:
-            RecordError: for media or payloads that a text policy cannot read, or a prompt that leaves no room.
+            RecordError: for media or payloads that a text model cannot read, or a prompt that leaves no room.
         """
         rendered = [self.render(record, index) for index in range(len(record.responses))]
         # All responses to one prompt start at the same token: the earliest at which any of them leaves the prompt,
@@ -172,7 +174,7 @@ class TextCodec:
         """Prompt and response `index` of a record as token ids."""
         prompt, response = record.context(index), record.responses[index]
         if prompt.media or response.media:
-            raise record.error("this policy reads text only, and the record has media", f"responses[{index}]")
+            raise record.error("this model reads text only, and the record has media", f"responses[{index}]")
         prompt_text, special = self.prompt_text(prompt)
         prompt_ids = list(self.tokenizer(prompt_text, add_special_tokens=special)["input_ids"])
         if response.token_ids is not None:
@@ -222,7 +224,7 @@ class TextCodec:
     def message_content(self, message: Message) -> Any:
         """A turn's content in the form that the chat template reads."""
         if any(isinstance(part, Slot) for part in message.content):
-            raise RecordError("this policy reads text only, and the message has a media slot", field="prompt.messages")
+            raise RecordError("this model reads text only, and the message has a media slot", field="prompt.messages")
         return message.text
 
     def collate(self, examples: Sequence[TokenExample], needs: frozenset[str] = frozenset()) -> Batch:

@@ -1,0 +1,1 @@
+"""Transformers models and their token rows: what policies and rewards share."""
