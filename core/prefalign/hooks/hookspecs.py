@@ -88,8 +88,9 @@ def prefalign_checks() -> "Iterable[Check] | None":
 def prefalign_open_pairs(uri: str, split: str) -> Any | None:
     """Open a source of preference records by its address.
 
-    When: a data module meets `scheme:rest` where a file could stand. Plugins are asked in the order of their names, the
-    core last; the first answer other than None is taken and nobody else is asked.
+    When: a data module meets `scheme:rest` where a file could stand. Schemes of file formats, such as `jsonl:`, are the
+    core's and get nowhere else. Plugins are asked in the order of their names; the first answer other than None is
+    taken and nobody else is asked.
     Arguments: `uri`, the whole address with its scheme; `split`, the part wanted, such as `train` or `validation`.
     Returns: a `prefalign.interfaces.RecordSource`. Heavy imports belong inside the function, after the scheme was
     compared.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+from prefalign.hooks import API, Check, Command, PluginInfo
 from prefalign.hooks.loader import State
 from prefalign.hooks.registry import get_registry
 
@@ -27,14 +28,45 @@ def test_every_target_of_an_installed_plugin_of_this_project_exists() -> None:
                 assert found.__module__ == module, f"{plugin.name}/{record.name}: defined in {found.__module__}"
 
 
-def test_a_good_plugin_s_records_arrive(plugin_site: Any) -> None:
+def test_prefalign_plugin_says_who_it_is(plugin_site: Any) -> None:
+    plugin_site.add_good()
+    info = plugin_site.registry().plugin("good").info
+    assert info == PluginInfo("good", API, "A plugin for a test", ("text",), papers=("2305.18290",))
+
+
+def test_prefalign_components_are_named_and_not_imported(plugin_site: Any) -> None:
+    package = plugin_site.add_good()
+    registry = plugin_site.registry()
+    assert [record.name for record in registry.plugin("good").components] == ["hinge", "table"]
+    assert registry.component("good/hinge").import_path == f"{package}.parts.Hinge"
+    assert f"{package}.parts" not in sys.modules
+
+
+def test_prefalign_presets_names_a_folder_of_the_package(plugin_site: Any) -> None:
+    package = plugin_site.add_good()
+    assert plugin_site.registry().plugin("good").presets == plugin_site.folder / package / "presets"
+
+
+def test_prefalign_commands_and_prefalign_checks_are_kept_for_later(plugin_site: Any) -> None:
     package = plugin_site.add_good()
     plugin = plugin_site.registry().plugin("good")
-    assert [record.name for record in plugin.components] == ["hinge", "table"]
-    assert [record.target for record in plugin.commands] == [f"{package}.parts:greet"]
-    assert [record.name for record in plugin.checks] == ["weather"]
-    assert plugin.presets == plugin_site.folder / package / "presets"
-    assert f"{package}.parts" not in sys.modules, "targets are not imported by loading"
+    assert plugin.commands == (Command("greet", f"{package}.parts:greet", "Say hello"),)
+    assert plugin.checks == (Check("weather", f"{package}.parts:weather", "Look outside"),)
+    assert f"{package}.parts" not in sys.modules
+
+
+def test_a_plugin_may_leave_out_everything_but_its_name(plugin_site: Any) -> None:
+    source = """
+        from prefalign.hooks import API, PluginInfo, hookimpl
+
+        @hookimpl
+        def prefalign_plugin():
+            return PluginInfo("bare", API, "Nothing yet", ())
+    """
+    plugin_site.add("bare", source)
+    plugin = plugin_site.registry().plugin("bare")
+    assert (plugin.components, plugin.presets, plugin.commands, plugin.checks) == ((), None, (), ())
+    assert plugin.hooks == ("prefalign_plugin",)
 
 
 def test_loading_every_installed_plugin_imports_no_numerics() -> None:

@@ -36,7 +36,7 @@ def test_presets_of_sub_folders_count_and_pieces_do_not(plugin_site: Any) -> Non
         "configs/trainer/gpu.yaml": "devices: 1\n",
     }
     plugin_site.add("p", SOURCE, files=files)
-    presets = {preset.name: preset for preset in list_presets(plugin_site.registry())}
+    presets = {preset.name: preset for preset in list_presets(plugin_site.registry()) if preset.plugin == "p"}
     assert list(presets) == ["p/bare", "p/deep/down/two", "p/deep/half", "p/one"]
     assert {name: preset.problem for name, preset in presets.items()} == {
         "p/bare": "the header lacks Paper, Data, Run, Hardware, Expected",
