@@ -48,6 +48,8 @@ class ChatVLM(TokenPolicy):
     """
 
     auto_class = "AutoModelForImageTextToText"
+    # A prompt with images has tokens that nobody wrote, so it has no likelihood to speak of.
+    provides = TokenPolicy.provides - {"prompt_logps"}
     codec: VisionCodec
 
     def __init__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,9 +84,14 @@ class VisionCodec(TextCodec):
         self.placeholder_id: int = self.tokenizer.convert_tokens_to_ids(self.placeholder)
 
     def fingerprint(self) -> str:
-        """Hash of the vocabulary, the templates, the limits and the image processing."""
-        settings = (self.processor.chat_template, self.processor.to_dict(), self.image_token_id, self.frame)
-        parts = (super().fingerprint(), *settings)
+        """Hash of the vocabulary, the template, the limits and the image processing."""
+        # Not the tokenizer's own template: reloading a processor copies the template to its tokenizer.
+        parts = (
+            sorted(self.tokenizer.get_vocab().items()),
+            self.processor.chat_template,
+            json.dumps(self.processor.to_dict(), sort_keys=True, default=str),
+            (self.image_token_id, self.max_length, self.frame),
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def encode(self, record: PreferenceRecord) -> TokenExample:

@@ -386,6 +386,12 @@ def llava_family() -> Family:
     return FAMILIES["llava"]()
 
 
+@pytest.fixture
+def paligemma_family() -> Family:
+    """The family whose processor writes more than the images' tokens into a prompt."""
+    return FAMILIES["paligemma"]()
+
+
 def picture(seed: int, width: int = 32, height: int = 24) -> Media:
     """A PNG of random pixels."""
     pixels = np.random.default_rng(seed).integers(1, 255, (height, width, 3), dtype=np.uint8)
