@@ -83,7 +83,9 @@ def choose_trained(model: Any, frozen: Iterable[str], gradient_checkpointing: bo
         if any(word in name for word in frozen):
             parameter.requires_grad_(False)
     if gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # Transformers renamed it in 5.24 and warns of the old name.
+        enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
 
 
 def add_adapter(
