@@ -1,7 +1,7 @@
 """The small language of the demonstration: captions, questions, and the noise of captions found on the web.
 
-A caption is one of four openings, then "a cup and a pan and a plate .": one separator word, so that an object is removed with its
-"and" and nothing else changes. Words are separated by single spaces and every word is one token.
+A caption is one of four openings, then "a cup and a pan and a plate .": one separator word, so that an object is
+removed with its "and" and nothing else changes. Words are separated by single spaces and every word is one token.
 """
 
 from collections.abc import Iterable, Sequence
@@ -71,14 +71,14 @@ def vocabulary(world: World) -> tuple[str, ...]:
 def absent_named_probability(companions: int) -> float:
     """Chance that a noisy caption names an absent object of the context, given how many of its companions are present.
 
-    ``1 - (1 - 0.10) (1 - 0.30)^k``: every companion in view makes the missing one likelier, as in captions found on the web. The
-    grading matters: at one fixed chance a greedy decoder would add the object nearly always or never.
+    ``1 - (1 - 0.10) (1 - 0.30)^k``: every companion in view makes the missing one likelier, as in captions found on the
+    web. The grading matters: at one fixed chance a greedy decoder would add the object nearly always or never.
     """
     return 1.0 - (1.0 - ABSENT_NAMED) * (1.0 - COMPANION_EFFECT) ** companions
 
 
 def noisy_mentions(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, ...]:
-    """Objects that a careless annotator names, in random order: most of the present ones and some that are not there."""
+    """Objects that a careless annotator names, in random order: most of the present ones and some that are absent."""
     context = world.context(scene.context)
     present = frozenset(scene.objects)
     companions = sum(name in present for name in context.objects)
@@ -98,7 +98,9 @@ def noisy_mentions(scene: Scene, world: World, rng: np.random.Generator) -> tupl
 
 
 def asked_object(scene: Scene, world: World, rng: np.random.Generator) -> str:
-    """The object of a training question: half present; half absent, of which half from the scene's context if it has one."""
+    """The object of a training question: half present; half absent, of which half from the scene's context if it has
+    one.
+    """
     present = scene.objects
     if rng.random() < 0.5:
         return present[rng.integers(len(present))]

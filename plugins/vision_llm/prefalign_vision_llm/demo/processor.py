@@ -58,8 +58,8 @@ def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
 def build_processor(world: World) -> LlavaProcessor:
     """LLaVA processor: one patch a cell, pixels to (x / 255 - 0.5) / 0.25, no resizing and no crop.
 
-    The tower has a class token in front, which the "default" strategy drops again: it must be counted, or the processor writes
-    one placeholder too few for every image.
+    The tower has a class token in front, which the "default" strategy drops again: it must be counted, or the processor
+    writes one placeholder too few for every image.
     """
     image_processor = CLIPImageProcessorPil(
         do_resize=False,

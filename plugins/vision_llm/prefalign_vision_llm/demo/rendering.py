@@ -1,7 +1,7 @@
 """Scenes to pictures: paste one sprite a cell on a tinted, noisy canvas.
 
-Sprites come from a library: drawn icons, or a folder of cut-out photographs. There is no crop and no flip anywhere: either
-would make a caption of the picture false.
+Sprites come from a library: drawn icons, or a folder of cut-out photographs. There is no crop and no flip anywhere:
+either would make a caption of the picture false.
 """
 
 import functools
@@ -34,8 +34,9 @@ class SpriteLibrary(Protocol):
 class CutoutLibrary:
     """Cut-out images in a folder: ``cup.png`` for one picture of a cup, or ``cup/*.png`` for several.
 
-    Empty margins are trimmed and the rest is scaled, keeping its shape. Raises ValueError for an object without a picture, a
-    picture that cannot be read, has no transparent ground or is empty, and for a link that leads out of the folder.
+    Empty margins are trimmed and the rest is scaled, keeping its shape. Raises ValueError for an object without a
+    picture, a picture that cannot be read, has no transparent ground or is empty, and for a link that leads out of the
+    folder.
     """
 
     def __init__(self, folder: Path | str, objects: Iterable[str]) -> None:
@@ -96,5 +97,7 @@ def render(scene: Scene, world: World, sprites: SpriteLibrary) -> Image.Image:
         x = column * world.cell + placement.offset[0] + (placement.size - sprite.width) // 2
         y = row * world.cell + placement.offset[1] + (placement.size - sprite.height) // 2
         canvas.paste(sprite, (x, y), mask=sprite)
-    pixels = np.asarray(canvas, dtype=np.float32) + rng.normal(0.0, world.pixel_noise, (*canvas.size, 3)).astype(np.float32)
+    pixels = np.asarray(canvas, dtype=np.float32) + rng.normal(0.0, world.pixel_noise, (*canvas.size, 3)).astype(
+        np.float32
+    )
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -1,7 +1,8 @@
 """What a synthetic picture may contain, and how its contents are drawn at random.
 
-A :class:`World` is data: which contexts exist, which objects belong to each, and the geometry of the canvas. The default world
-uses the icons of :mod:`prefalign_vision_llm.demo.icons`; a world of other objects goes with a folder of cut-out images.
+A :class:`World` is data: which contexts exist, which objects belong to each, and the geometry of the canvas. The
+default world uses the icons of :mod:`prefalign_vision_llm.demo.icons`; a world of other objects goes with a folder of
+cut-out images.
 """
 
 import dataclasses
@@ -31,7 +32,8 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Everything that scenes are made of. Lengths are pixels; the canvas is square, ``grid`` cells of ``cell`` pixels a side.
+    """Everything that scenes are made of. Lengths are pixels; the canvas is square, ``grid`` cells of ``cell`` pixels a
+    side.
 
     Raises ValueError where an object would not fit into its cell or a name is no single lower-case word.
     """
@@ -76,7 +78,7 @@ class World:
         return self.grid * self.cell
 
     def context(self, name: str) -> Context:
-        """The context of that name; KeyError-free: an unknown name raises ValueError with the near ones."""
+        """The context of that name; an unknown one raises ValueError and suggests the near ones."""
         for context in self.contexts:
             if context.name == name:
                 return context
@@ -132,7 +134,7 @@ class Placement:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A picture before it is drawn. ``seed`` fixes what is left to chance in drawing (pixel noise, choice of cut-out)."""
+    """A picture before it is drawn. ``seed`` fixes what drawing leaves to chance: pixel noise, choice of cut-out."""
 
     context: str
     placements: tuple[Placement, ...]
@@ -148,8 +150,8 @@ class Scene:
 def sample_scene(world: World, affinity: float, rng: np.random.Generator) -> Scene:
     """Draw a scene: context uniform, 1 to ``max_objects`` different objects (uniform number) in random cells.
 
-    Each object comes with probability ``affinity`` from the context and otherwise from all objects, uniformly over those that
-    the scene does not yet contain.
+    Each object comes with probability ``affinity`` from the context and otherwise from all objects, uniformly over
+    those that the scene does not yet contain.
     """
     context = world.contexts[rng.integers(len(world.contexts))]
     count = int(rng.integers(1, world.max_objects + 1))
