@@ -40,7 +40,7 @@ def is_input_error(error: BaseException) -> bool:
         return True
     if not isinstance(error, ValueError):
         return False
-    ours = {"prefalign"} | {plugin.module.partition(".")[0] for plugin in get_registry().plugins if plugin.module}
+    ours = _our_packages()
     return _package(type(error).__module__) in ours or _package(_raised_in(error.__traceback__)) in ours
 
 
@@ -62,8 +62,16 @@ def print_error(error: BaseException) -> None:
     print(f"error: {str(error).strip()}", file=sys.stderr)
 
 
+def _our_packages() -> set[str]:
+    try:
+        plugins = get_registry().plugins
+    except Exception:  # strict mode: what is being printed is a plugin's own failure to load
+        plugins = ()
+    return {"prefalign"} | {_package(plugin.module) for plugin in plugins if plugin.module}
+
+
 def _package(module: str) -> str:
-    return module.partition(".")[0]
+    return module.partition(":")[0].partition(".")[0]
 
 
 def _raised_in(trace: TracebackType | None) -> str:

@@ -208,6 +208,7 @@ class TrainingCommand(LightningCLI):
             for key, value in runs.flatten(self.config_dump["model"]).items():
                 if key in before and before[key] != value:
                     _note(f"model.{key} is {value!r}, in the checkpoint it was {before[key]!r}")
+            del self.config_dump  # it is made again once the seed is known
 
     def before_instantiate_classes(self) -> None:
         """Ask plugins for facts about the run."""

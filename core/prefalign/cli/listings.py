@@ -46,6 +46,9 @@ def plugins_main(arguments: list[str]) -> int:
         print("\n\n".join(_plugin_in_full(p, presets) for p in chosen))
     else:
         print(_plugins_table(chosen, presets))
+        absent = sorted(KNOWN_PLUGINS.keys() - {p.name for p in registry.plugins})
+        if absent and not options.hook:
+            print("\nNot installed:", *(f"  {name}: {KNOWN_PLUGINS[name]}" for name in absent), sep="\n")
     return 0
 
 
@@ -68,8 +71,8 @@ def components_main(arguments: list[str]) -> int:
     if options.json:
         _print_json([{"alias": alias, **asdict(record)} for alias, record in chosen.items()])
     elif chosen:
-        rows = [(alias, r.kind, ", ".join(r.papers) or "-", r.summary) for alias, r in chosen.items()]
-        print(render_table(("component", "kind", "papers", "summary"), rows))
+        rows = [(alias, r.kind, r.summary, ", ".join(r.papers)) for alias, r in chosen.items()]
+        print(render_table(("component", "kind", "summary", "papers"), rows))
     else:
         print("No component matches.")
     return 0
@@ -190,9 +193,6 @@ def _plugins_table(plugins: list[Plugin], presets: list[Preset]) -> str:
     text = render_table(("plugin", "state", "distribution", "version", "components", "presets", "about"), rows)
     if any(plugin.traceback for plugin in plugins):
         text += "\n\nprefalign plugins show NAME prints the whole error of a plugin."
-    absent = sorted(KNOWN_PLUGINS.keys() - {plugin.name for plugin in plugins})
-    if absent:
-        text += "\n\nNot installed:\n" + "\n".join(f"  {name}: {KNOWN_PLUGINS[name]}" for name in absent)
     return text
 
 

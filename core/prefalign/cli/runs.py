@@ -85,10 +85,12 @@ def preset_label(arguments: list[str], presets: dict[str, str]) -> str:
 def claim_folder(label: str, now: datetime.datetime | None = None) -> Path:
     """Create and return a folder that no other run has.
 
-    Processes that Lightning starts for further devices inherit the first one's choice through the environment.
+    Processes that Lightning starts for further devices inherit the first one's choice through the environment. Those
+    that a launcher such as torchrun started write nothing: Lightning tells them the first one's folders.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ:
-        return Path(os.environ[FOLDER_VARIABLE])
+    first = all(os.environ.get(variable, "0") == "0" for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    if not first:
+        return Path(os.environ.get(FOLDER_VARIABLE) or RUNS / label)
     stamp = (now or datetime.datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
     attempt = 1
     while True:

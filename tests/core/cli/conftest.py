@@ -128,6 +128,12 @@ enable_model_summary: false
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set rather than deleted: `--debug` writes the variable, and only a set one is put back after the test."""
+    monkeypatch.setenv("PREFALIGN_DEBUG", "0")
+
+
 @pytest.fixture
 def toy(plugin_site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plugin `toy` with its preset `toy/small`, in an empty working folder."""
@@ -139,5 +145,4 @@ def toy(plugin_site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    monkeypatch.delenv("PREFALIGN_DEBUG", raising=False)
     return plugin_site

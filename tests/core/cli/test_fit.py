@@ -6,7 +6,9 @@ What Lightning itself does in each of these cases is pinned in test_lightning_fa
 import csv
 import json
 import logging
+import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -279,6 +281,28 @@ def test_the_default_progress_bar_is_rich(toy: Any) -> None:
 def test_a_trial_run_writes_nothing(toy: Any) -> None:
     fit("--trainer.fast_dev_run=true")
     assert list(Path().iterdir()) == []
+
+
+def test_a_barebones_run_writes_nothing(toy: Any) -> None:
+    with pytest.warns(UserWarning, match="barebones"):
+        fit("--trainer.barebones=true", "--trainer.log_every_n_steps=null")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run_folder(toy: Any) -> None:
+    """The second process is started from sys.argv, by which time the clock says something else."""
+    arguments = ["fit", "--trainer.devices=2", "--trainer.strategy=ddp", "--config", "toy/small"]
+    script = "import sys; from prefalign.cli.main import main; sys.exit(main())"
+    Path("script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(toy.folder), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "script.py", *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    folder = only_run()
+    assert len(list(folder.glob("checkpoints/*.ckpt"))) == 1
+    assert json.loads((folder / "run.json").read_text())["command"].startswith("script.py fit --config ")
 
 
 def test_print_config_and_help_write_nothing(toy: Any, capsys: Capture) -> None:

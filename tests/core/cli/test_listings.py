@@ -52,6 +52,7 @@ def test_plugins_as_json_and_by_hook(site: Any, capsys: Capture) -> None:
     assert "Traceback" in by_state["bad", "broken"]["traceback"]
     _, out, _ = run(capsys, "plugins", "--json", "--hook", "prefalign_commands")
     assert [plugin["name"] for plugin in json.loads(out)] == ["good"]
+    assert "pip install" not in run(capsys, "plugins", "--hook", "prefalign_commands")[1]
     code, _, err = run(capsys, "plugins", "--hook", "prefalign_command")
     assert (code, err.startswith("error: there is no hook 'prefalign_command'; did you mean prefalign_commands")) == (
         2,
@@ -76,7 +77,7 @@ def test_components(site: Any, capsys: Capture) -> None:
     _, out, _ = run(capsys, "components", "--json", "--plugin", "good")
     assert [record["alias"] for record in json.loads(out)] == ["good/hinge", "good/table"]
     _, out, _ = run(capsys, "components", "--kind", "policy", "--plugin", "good")
-    assert out.splitlines()[1].split() == ["good/table", "policy", "-", "A", "table"]
+    assert out.splitlines()[1].split() == ["good/table", "policy", "A", "table"]
     assert len(out.splitlines()) == 2
     code, _, err = run(capsys, "components", "--plugin", "bad")
     assert (code, "ZeroDivisionError" in err) == (2, True)

@@ -88,7 +88,6 @@ def late(arguments):
 def test_input_errors_print_one_line_and_others_a_traceback(
     plugin_site: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PREFALIGN_DEBUG", raising=False)
     plugin_site.add("boom", PLUGIN, files={"bombs.py": BOMBS})
     assert main(["boom", "own"]) == 2
     assert capsys.readouterr() == ("", "error: field 'x': wrong\n")
@@ -104,6 +103,13 @@ def test_input_errors_print_one_line_and_others_a_traceback(
     monkeypatch.setenv("PREFALIGN_DEBUG", "0")
     with pytest.raises(ValueError, match="field 'x': wrong"):
         main(["boom", "own", "--debug"])
+
+
+def test_strict_mode_raises_what_the_plugin_raised(plugin_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin_site.add("bad", "1 / 0\n")
+    monkeypatch.setenv("PREFALIGN_STRICT", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["plugins"])
 
 
 def test_lightning_s_own_verdict_on_a_config_counts_as_an_input_error() -> None:

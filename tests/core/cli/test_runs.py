@@ -17,7 +17,8 @@ NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(runs.FOLDER_VARIABLE, "")
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 def test_folders_are_unique_even_within_a_second() -> None:
@@ -36,6 +37,13 @@ def test_processes_of_further_devices_take_the_first_one_s_folder(monkeypatch: p
     assert runs.claim_folder("p", NOW + datetime.timedelta(seconds=9)) == first.resolve()
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert runs.claim_folder("p", NOW) != first, "the first process of a later run starts anew"
+
+
+@pytest.mark.parametrize("variable", ["RANK", "SLURM_PROCID"])
+def test_processes_of_a_launcher_claim_nothing(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "3")
+    assert runs.claim_folder("p", NOW) == Path("runs/p")
+    assert not Path("runs").exists()
 
 
 def test_peek_finds_flags_then_configs_then_files_that_configs_include() -> None:
