@@ -145,8 +145,7 @@ class DPO(Objective):
         per_pair = self.pair_losses(pairs, relations, metrics) * relations.pair_weight
         if self.use_weighting:
             per_pair = per_pair * _pair_confidence(policy, relations)
-        # The empty slice keeps the graph of a batch without pairs, and adds exactly nothing otherwise.
-        loss = per_pair.sum() / max(len(per_pair), 1) + policy.logps[:0].sum()
+        loss = per_pair.sum() / max(len(per_pair), 1)
         if self.verified_weight:
             nll = _verified_nll(policy, relations)
             loss = loss + self.verified_weight * nll
@@ -209,8 +208,7 @@ class DPO(Objective):
         if "pair" not in loss.honours:
             return judged
         # Where the judgement is certain, `swapped` is blank: no overflow there can turn into 0 · ∞.
-        mixed = probability * judged + (1 - probability) * loss(swapped)
-        return torch.where(probability == 1, judged, mixed.to(judged))
+        return probability.to(judged) * judged + (1 - probability).to(judged) * loss(swapped)
 
     def _check(self, policy: ResponseScores, relations: Relations) -> None:
         check_unit(policy, self._default_beta)

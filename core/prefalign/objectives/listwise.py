@@ -50,7 +50,7 @@ class PlackettLuce(Objective):
         chosen, rejected = relations.chosen, relations.rejected
         metrics = pair_metrics(rewards[chosen], rewards[rejected])
         metrics |= mean_metrics(logps__chosen=policy.logps[chosen], logps__rejected=policy.logps[rejected])
-        loss = losses.sum() / max(len(losses), 1) + policy.logps[:0].sum()
+        loss = losses.sum() / max(len(losses), 1)
         return ObjectiveOutput(loss, losses.detach(), metrics, (rewards[chosen] - rewards[rejected]).detach())
 
     def _rankings(self, rewards: Tensor, relations: Relations) -> Tensor:

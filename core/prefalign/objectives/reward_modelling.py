@@ -97,7 +97,7 @@ class PairReward(RewardObjective):
         if self.center_rewards_coefficient:
             per_pair = per_pair + self.center_rewards_coefficient * losses.centring(pairs.chosen, pairs.rejected)
         per_pair = per_pair * relations.pair_weight[keep].to(mean)
-        loss = per_pair.sum() / max(len(per_pair), 1) + output.mean[:0].sum()
+        loss = per_pair.sum() / max(len(per_pair), 1)
         decided = relations.probability[keep] > 0.5
         difference = pairs.difference.detach()
         metrics = reward_metrics(mean[output.valid])
@@ -228,7 +228,7 @@ class Pointwise(RewardObjective):
             goal = goal + self.label_smoothing * (1 - 2 * goal)
             per_row = binary_cross_entropy_with_logits(mean[rows], goal, reduction="none")
         per_row = per_row * relations.row_weight[rows].to(mean)
-        loss = per_row.sum() / max(len(per_row), 1) + output.mean[:0].sum()
+        loss = per_row.sum() / max(len(per_row), 1)
         metrics = reward_metrics(mean[output.valid])
         if self.target == "label":
             metrics |= mean_metrics(accuracy=((mean[rows] > 0) == (goal > 0.5)).to(mean))

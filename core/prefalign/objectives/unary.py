@@ -89,7 +89,7 @@ class UnaryObjective(Objective):
         )
         if len(good) and len(bad):
             metrics["rewards/margins"] = (good.mean() - bad.mean()).detach()
-        loss = losses.sum() / max(len(losses), 1) + policy.logps[:0].sum()
+        loss = losses.sum() / max(len(losses), 1)
         return ObjectiveOutput(loss, losses.detach(), metrics)
 
     def _baseline(self, rewards: Tensor, relations: Relations) -> Tensor:

@@ -186,13 +186,14 @@ def test_the_likelihood_ignores_segment_weights(tokens, relations):
 
 
 def test_verified_rows_add_their_token_mean_likelihood(tokens, relations):
-    """Unpaired rows: desirable with 2 tokens (−1, −3), undesirable (−9), unknown (−8): NLL 2 on top of the pair."""
+    """Unpaired rows: desirable (−1, −3; weight ½), undesirable (−9), unknown (−8): NLL ½ · 2 on top of the pair."""
     rows = [[-1.0], [-2.0], [-1.0, -3.0], [-9.0], [-8.0]]
     batch = relations(1, extra=[1.0, 0.0, math.nan])
+    batch.row_weight[2] = 0.5
     policy, reference = tokens(rows), tokens(rows)
     output = DPO(beta=0.1, verified_weight=0.25)(policy, reference, batch)
-    assert output.loss.item() == pytest.approx(math.log(2) + 0.25 * 2, abs=1e-12)
-    assert output.metrics["verified_nll_loss"].item() == pytest.approx(2.0)
+    assert output.loss.item() == pytest.approx(math.log(2) + 0.25, abs=1e-12)
+    assert output.metrics["verified_nll_loss"].item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("options", [{}, {"verified_weight": 1.0}, {"loss_type": "aot"}, {"nll_weight": 1.0}])

@@ -74,6 +74,14 @@ def test_simpo_and_alphapo_have_their_golden_values(objective, printed, golden):
     assert output.margins.tolist() == pytest.approx(rewards, abs=1e-12)
 
 
+def test_half_precision_scores_are_subtracted_in_float32(scores, relations):
+    """1004 − 3 is no bfloat16 (its neighbours are 1000 and 1004); β 0.1 makes it 100.1 in float32."""
+    policy = scores(torch.tensor([1004.0, 3.0], dtype=torch.bfloat16))
+    output = CPO(beta=0.1, nll_weight=0.0)(policy, None, relations(1))
+    assert output.margins.dtype == torch.float32
+    assert output.margins.item() == pytest.approx(100.1, abs=1e-4)
+
+
 def test_simpo_adds_record_margins_to_its_target(golden, relations):
     policy, _, plain = golden
     fixed = SimPO(gamma=1.5)(policy, None, plain).loss
