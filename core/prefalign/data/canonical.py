@@ -349,6 +349,7 @@ def read_mapping(row: Fields, name: str) -> dict[str, Any]:
             raise RecordError(f"expected JSON text: {error}", field=row.at(name)) from None
     if value is None:
         return {}
-    found = plain(Fields(value, row.at(name)).value, row.at(name))
-    assert isinstance(found, dict)
+    if not isinstance(value, Mapping):
+        raise expected("an object", value, row.at(name))
+    found: dict[str, Any] = plain(value, row.at(name))
     return found

@@ -78,7 +78,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Known names that `name` is probably a slip of; a slip seldom hits the first letter."""
     initial = name[:1].lower()
     candidates = sorted(k for k in known if k[:1] == initial)
-    return difflib.get_close_matches(name.lower(), candidates, n=2, cutoff=0.8)
+    return difflib.get_close_matches(name.lower(), candidates, n=2, cutoff=0.82)
 
 
 class Fields:
@@ -95,7 +95,7 @@ class Fields:
     def __init__(self, value: Any, path: str = "") -> None:
         if not isinstance(value, Mapping):
             raise expected("an object", value, path or "row")
-        self.value: Mapping[str, Any] = value
+        self.value: Mapping[str, Any] = {name: v for name, v in value.items() if v is not None}
         self.path = path
 
     def at(self, name: str) -> str:
@@ -103,10 +103,10 @@ class Fields:
         return f"{self.path}.{name}" if self.path else name
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.value.get(name) is not None
+        return name in self.value
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self.value if name in self)
+        return iter(self.value)
 
     def get(self, name: str) -> Any:
         """The raw value; None where missing."""
@@ -174,7 +174,7 @@ class Fields:
         """Refuse fields that are not in `known`, naming near ones."""
         known = frozenset(known)
         for name in self.value:
-            if name not in known and name in self:
+            if name not in known:
                 raise self.unknown(name, known, remedy)
 
     def unknown(self, name: str, known: Iterable[str], remedy: str) -> RecordError:

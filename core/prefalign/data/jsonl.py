@@ -20,7 +20,7 @@ from prefalign.interfaces.errors import RecordError
 MAX_LINE = 64 * 2**20
 """Bytes of the longest line that is read. A record that needs more should keep its media in files."""
 
-_BLOCK = 2**20
+_BLOCK = 2**18
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 

@@ -16,6 +16,7 @@ from prefalign.data.cache import discard, entry
 from prefalign.data.files import DataFiles, locate
 from prefalign.data.formats import detect_layout, get_layout
 from prefalign.data.formats.layout import Layout
+from prefalign.data.formats.llamafactory import LLAMAFACTORY, described_layout
 from prefalign.data.quarantine import Quarantine, quarantine_path
 from prefalign.data.rows import Rows
 from prefalign.data.validate import Checked, MediaCheck, RecordReader, check_records, id_hash
@@ -183,6 +184,10 @@ def _is_for_plugins(address: str) -> bool:
 
 
 def _layout_of(files: DataFiles, rows: Rows, name: str | None) -> Layout:
+    if name in (None, LLAMAFACTORY.name) and len(files.files) == 1:
+        described = described_layout(files.files[0][0])
+        if described is not None:
+            return described
     return detect_layout(rows) if name is None else get_layout(name)
 
 

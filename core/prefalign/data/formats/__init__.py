@@ -10,8 +10,14 @@ from typing import Any
 
 from prefalign.data.canonical import record_from_dict, record_to_dict
 from prefalign.data.fields import near_names
+from prefalign.data.formats.align_anything import ALIGN_ANYTHING
+from prefalign.data.formats.conversations import CONVERSATIONS
 from prefalign.data.formats.flat import FLAT, FLAT_COLUMNS
+from prefalign.data.formats.imitation import IMITATION
 from prefalign.data.formats.layout import Layout
+from prefalign.data.formats.llamafactory import LLAMAFACTORY
+from prefalign.data.formats.pickapic import PICKAPIC
+from prefalign.data.formats.swift import SWIFT
 from prefalign.data.formats.trl import TRL
 from prefalign.data.rows import Rows
 from prefalign.interfaces.errors import RecordError, unknown_name
@@ -24,7 +30,13 @@ CANONICAL = Layout(
     write=record_to_dict,
 )
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (CANONICAL, FLAT, TRL)}
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        *(CANONICAL, FLAT, TRL, LLAMAFACTORY, SWIFT),
+        *(CONVERSATIONS, ALIGN_ANYTHING, PICKAPIC, IMITATION),
+    )
+}
 
 _LOOK_AT = 100
 """Rows that are looked at to find the layout, should the first ones be damaged."""

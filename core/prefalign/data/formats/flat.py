@@ -48,11 +48,21 @@ TRL_COLUMNS = frozenset(
         *("ref_chosen_logps", "ref_rejected_logps", "ref_logps", "ref_KL_logps", "tools", "chat_template_kwargs"),
     )
 )
-FLAT_COLUMNS = TRL_COLUMNS | {
-    *("video", "videos", "audio", "audios", "responses", "ranks", "rewards", "labels", "probability", "tie"),
-    *("chosen_segments", "rejected_segments", "completion_segments", "chosen_context", "rejected_context"),
-    *("weight", "annotator", "source", "conditions", "criteria", "goal", "provenance"),
+_FORMS = {
+    "chosen": {
+        *("chosen", "rejected", "chosen_segments", "rejected_segments", "chosen_context", "rejected_context"),
+        *("ref_chosen_logps", "ref_rejected_logps", "probability", "tie"),
+    },
+    "completion": {"completion", "label", "completion_segments", "completion_context", "ref_logps", "ref_KL_logps"},
+    "responses": {"responses", "ranks", "rewards", "labels"},
 }
+"""Columns by form, under the one that tells the form."""
+
+_COMMON = TRL_COLUMNS.difference(*_FORMS.values()) | {
+    *("video", "videos", "audio", "audios", "weight", "annotator", "source"),
+    *("conditions", "criteria", "goal", "provenance"),
+}
+FLAT_COLUMNS = _COMMON.union(*_FORMS.values())
 _CONTEXT_COLUMNS = ("prompt", "conditions", *KINDS, *KINDS.values())
 _CONDITIONS = ("tools", "chat_template_kwargs")
 
@@ -76,12 +86,16 @@ def read_flat(row: Mapping[str, Any], fallback_id: str, *, strict: bool = True) 
     fields = Fields(row)
     if strict:
         fields.only(FLAT_COLUMNS, "facts of your own belong into 'provenance'")
+    form = _form(fields)
+    known = _COMMON | _FORMS[form]
+    if strict and (odd := next((name for name in fields if name not in known), None)):
+        raise RecordError(f"does not go with {form!r}", field=odd)
     provenance = read_mapping(fields, "provenance")
     if not strict:
-        provenance |= provenance_of(fields, TRL_COLUMNS - {"id"} | FLAT_COLUMNS)
-    if "ref_KL_logps" in fields:
+        provenance |= provenance_of(fields, known)
+    if form == "completion" and "ref_KL_logps" in fields:
         provenance["ref_KL_logps"] = fields.number("ref_KL_logps")
-    responses, verdict, prompt = _read_responses(fields)
+    responses, verdict, prompt = _read_responses(fields, form)
     return PreferenceRecord(
         id=read_id(fields, fallback_id),
         prompt=prompt,
@@ -108,24 +122,27 @@ def read_id(fields: Fields, fallback: str, name: str = "id") -> str:
     return as_text(value, fields.at(name))
 
 
-def _read_responses(fields: Fields) -> tuple[list[Response], Verdict, Prompt]:
-    kinds = [name for name in ("chosen", "completion", "responses") if name in fields]
-    if len(kinds) != 1:
-        found = f", got {' and '.join(kinds)}" if kinds else ""
-        forms = "chosen and rejected; completion and label; responses with ranks, rewards or labels"
-        raise RecordError(f"expected one of: {forms}{found}", field=kinds[1] if kinds else "row")
-    if kinds == ["chosen"]:
+def _form(fields: Fields) -> str:
+    """Which of the forms a row has."""
+    found = [name for name in _FORMS if name in fields]
+    if len(found) == 1:
+        return found[0]
+    forms = "chosen and rejected; completion and label; responses with ranks, rewards or labels"
+    got = f", got {' and '.join(found)}" if found else ""
+    raise RecordError(f"expected one of: {forms}{got}", field=found[1] if found else "row")
+
+
+def _read_responses(fields: Fields, form: str) -> tuple[list[Response], Verdict, Prompt]:
+    if form == "chosen":
         fields.need("rejected", "the other response")
         chosen, rejected, prompt = _read_pair(fields)
         probability = fields.maybe_number("probability")
         tie = fields.flag("tie")
-        return (
-            [chosen, rejected],
-            Pair(0, 1, (0.5 if tie else 1.0) if probability is None else probability, tie),
-            prompt,
-        )
+        if probability is None:
+            probability = 0.5 if tie else 1.0
+        return [chosen, rejected], Pair(0, 1, probability, tie), prompt
     prompt = _read_prompt(fields)
-    if kinds == ["completion"]:
+    if form == "completion":
         answer = _read_response(fields, "completion", fields.maybe_number("ref_logps"))
         return [answer], Unary((as_flag(fields.need("label", "true or false"), fields.at("label")),)), prompt
     verdicts = [name for name in ("ranks", "rewards", "labels") if name in fields]
@@ -155,6 +172,8 @@ def _read_pair(fields: Fields) -> tuple[Response, Response, Prompt]:
     cut = common_prefix(chosen, rejected)
     if not cut:
         problem = "expected a prompt, or responses that begin with the same prompt"
+        if prompt is not None:
+            problem = "beside responses of turns, expected the prompt as turns, or turns that begin with it"
         raise RecordError(problem, field=fields.at("prompt"))
     if not chosen[cut:] or not rejected[cut:]:
         name = "rejected" if chosen[cut:] else "chosen"

@@ -98,20 +98,19 @@ def pair_of(record: PreferenceRecord) -> tuple[Response, Response]:
     return record.responses[0], record.responses[1]
 
 
-def provenance_of(row: Fields, known: Iterable[str], spelled: Iterable[str] = ()) -> dict[str, Any]:
+def provenance_of(row: Fields, known: Iterable[str]) -> dict[str, Any]:
     """`provenance` with the columns that the layout does not know, so that reading loses nothing.
 
     Args:
         row: the row.
         known: the layout's columns.
-        spelled: further columns that an unknown name may be a slip of.
 
     Raises:
         RecordError: where an unknown column resembles a known one that the row lacks: that is a slip, not a fact.
     """
     known = frozenset(known)
     extra = {name: jsonable(row.value[name], row.at(name)) for name in row if name not in known}
-    missing = [name for name in known.union(spelled) if name not in row]
+    missing = [name for name in known if name not in row]
     for name in extra:
         if near_names(name, missing):
             raise row.unknown(name, missing, "")

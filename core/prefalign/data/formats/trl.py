@@ -15,6 +15,11 @@ from prefalign.interfaces.errors import RecordError
 from prefalign.interfaces.record import PreferenceRecord
 
 
+def _matches(row: Mapping[str, Any]) -> bool:
+    alpaca = row.get("instruction") is not None and row.get("prompt") is None
+    return has_form(row) and not isinstance(row.get("chosen"), Mapping) and not alpaca
+
+
 def read_trl(row: Mapping[str, Any], fallback_id: str) -> PreferenceRecord:
     """The record of a row of TRL's."""
     return read_flat(row, fallback_id, strict=False)
@@ -23,6 +28,8 @@ def read_trl(row: Mapping[str, Any], fallback_id: str) -> PreferenceRecord:
 def write_trl(record: PreferenceRecord) -> dict[str, Any]:
     """TRL's row of a record, with its id as a further column."""
     row = write_flat(record)
+    if "responses" in row:
+        raise RecordError("TRL's rows are a pair or one labelled completion", field="verdict")
     provenance = row.pop("provenance", {})
     if "ref_KL_logps" in provenance:
         row["ref_KL_logps"] = provenance["ref_KL_logps"]
@@ -39,7 +46,7 @@ def write_trl(record: PreferenceRecord) -> dict[str, Any]:
 TRL = Layout(
     name="trl",
     summary="TRL: prompt, chosen, rejected, or prompt, completion, label; text or turns; images; margin; ref_*_logps",
-    matches=has_form,
+    matches=_matches,
     read=read_trl,
     write=write_trl,
 )
