@@ -17,8 +17,8 @@ from prefalign_vision_llm.demo.scenes import Scene, World
 class TokenRows:
     """Rows with prompts of one length, padded on the right.
 
-    ``scenes`` (rows,) are indices of the scenes shown; ``ids`` (rows, tokens); the answers, eos included, begin at column
-    ``start``; ``answered`` (rows, tokens - start) is true on their tokens.
+    ``scenes`` (rows,) are indices of the scenes shown; ``ids`` (rows, tokens); the answers, eos included, begin at
+    column ``start``; ``answered`` (rows, tokens - start) is true on their tokens.
     """
 
     scenes: Tensor
@@ -33,7 +33,9 @@ class InstructionSampler:
     The noisy annotation of a scene is drawn once: one list of mentions and one caption, on which its questions agree.
     """
 
-    def __init__(self, scenes: Sequence[Scene], world: World, processor: LlavaProcessor, rng: np.random.Generator) -> None:
+    def __init__(
+        self, scenes: Sequence[Scene], world: World, processor: LlavaProcessor, rng: np.random.Generator
+    ) -> None:
         self._scenes, self._world, self._rng = scenes, world, rng
         self._tokenizer = processor.tokenizer
         self._placeholders = (processor.image_token, " ".join([processor.image_token] * world.grid**2))
@@ -70,7 +72,10 @@ class InstructionSampler:
         return language.OPENINGS[self._rng.integers(len(language.OPENINGS))]
 
     def _rows(self, indices: np.ndarray, prompts: Sequence[str], answers: Sequence[str]) -> TokenRows:
-        texts = [f"{prompt.replace(*self._placeholders)} {answer} {EOS}" for prompt, answer in zip(prompts, answers, strict=True)]
+        texts = [
+            f"{prompt.replace(*self._placeholders)} {answer} {EOS}"
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
         encoded = self._tokenizer(texts, padding=True, return_tensors="pt")
         start = 1 + len(prompts[0].replace(*self._placeholders).split())  # <bos>, then one token a word
         return TokenRows(

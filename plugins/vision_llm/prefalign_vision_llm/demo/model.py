@@ -1,19 +1,27 @@
 """A LLaVA of 0.21 million parameters, built from configurations with random weights, and a fast path for its training.
 
-The vision tower sees one patch a cell of the scene. Its last layer is read (the usual last but one would leave half of a
-two-layer tower without a gradient), so ``post_layernorm`` never gets a gradient; it is frozen, or distributed training would
-report it as unused.
+The vision tower sees one patch a cell of the scene. Its last layer is read (the usual last but one would leave half of
+a two-layer tower without a gradient), so ``post_layernorm`` never gets a gradient; it is frozen, or distributed
+training would report it as unused.
 """
 
 import torch
 from torch import Tensor
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from prefalign_vision_llm.demo.processor import IMAGE
 from prefalign_vision_llm.demo.scenes import World
 
 _WIDTH = 64
+# The customary 0.02 is meant for models ten times as wide; here attention would stay nearly uniform for long.
+_INIT_STD = 0.05
 _SHAPE = {"hidden_size": _WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 2 * _WIDTH}
 
 
@@ -23,6 +31,7 @@ def build_model(world: World, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=tokenizer.model_max_length,
+        initializer_range=_INIT_STD,
         tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
@@ -36,6 +45,7 @@ def build_model(world: World, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
         image_seq_length=world.grid**2,
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
+        initializer_range=_INIT_STD,
         tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,

@@ -1,8 +1,9 @@
 """Makes the base model: it sees nearly everything and still names companions that are not there.
 
-Three stages. *Alignment* teaches the tower to see (it stands for CLIP). The *clean* stage teaches captions and questions with true
-labels, until yes/no questions are answered by looking: that circuit forms suddenly, at a step that depends on the seed, so the
-stage runs until a gate is passed. The *noisy* stage then adds the bias of captions found on the web.
+Three stages. *Alignment* teaches the tower to see (it stands for CLIP). The *clean* stage teaches captions and
+questions with true labels, until yes/no questions are answered by looking: that circuit forms suddenly, at a step that
+depends on the seed, so the stage runs until a gate is passed. The *noisy* stage then adds the bias of captions found on
+the web.
 """
 
 import dataclasses
@@ -24,7 +25,12 @@ _MEMORY = 0.95  # of the moving average that the gate watches
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingRecipe:
-    """Steps and rates of the three stages. ``gate``: nats of the yes/no answer to stay below; None runs all clean steps."""
+    """Steps and rates of the three stages, and the two gates, either of which None switches off.
+
+    ``label_gate`` is the label accuracy that alignment must end with (a missed object costs 1 / objects times its
+    frequency); ``answer_gate`` the loss of yes/no answers in nats that ends the clean stage. Without it all
+    ``clean_steps`` are taken.
+    """
 
     alignment_steps: int = 150
     alignment_batch: int = 64
@@ -38,11 +44,12 @@ class PretrainingRecipe:
     clean_caption_share: float = 0.15
     noisy_caption_share: float = 0.30
     answer_weight: float = 6.0
-    gate: float | None = 0.2
+    label_gate: float | None = 0.995
+    answer_gate: float | None = 0.2
 
 
 class GateNotReachedError(RuntimeError):
-    """The base did not learn to answer questions by looking; what follows would be measured on a blind model."""
+    """The base did not learn to see, or to answer by looking; what follows would be measured on a blind model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +82,18 @@ def pretrain(
 ) -> PretrainingReport:
     """Train ``model`` in place: on ``uniform`` scenes for seeing, on ``biased`` ones for language.
 
-    Raises :class:`GateNotReachedError` if the clean stage ends with the answer loss above ``recipe.gate``.
+    Raises :class:`GateNotReachedError` if alignment ends below ``recipe.label_gate`` or the clean stage does not get
+    the answer loss below ``recipe.answer_gate``.
     """
     rng = np.random.default_rng([seed, 1])
     accuracy = _align(model, processor, world, uniform, recipe, rng)
     log(f"alignment: {recipe.alignment_steps} steps, label accuracy {accuracy:.2%}")
+    if recipe.label_gate is not None and not accuracy >= recipe.label_gate:
+        raise GateNotReachedError(
+            f"seed {seed}: after {recipe.alignment_steps} steps of alignment {accuracy:.2%} of the object labels are "
+            f"right, expected {recipe.label_gate:.2%}. Some object is hardly visible or looks like another: give it "
+            "contrast, or allow more alignment steps."
+        )
     model.model.vision_tower.requires_grad_(False)
     with torch.no_grad():
         features = torch.cat([patch_features(model, part) for part in biased.pixels.split(500)])
@@ -88,17 +102,18 @@ def pretrain(
 
     average = math.log(2)
     steps = 0
-    for steps in range(1, recipe.clean_steps + 1):  # noqa: B007 - the count is reported
-        average = _MEMORY * average + (1 - _MEMORY) * trainer.step(recipe.clean_caption_share, noisy=False, lr=recipe.lr)
+    while steps < recipe.clean_steps and (recipe.answer_gate is None or average >= recipe.answer_gate):
+        average = _MEMORY * average + (1 - _MEMORY) * trainer.step(
+            recipe.clean_caption_share, noisy=False, lr=recipe.lr
+        )
+        steps += 1
         if steps % 100 == 0:
             log(f"clean stage, step {steps}: answer loss {average:.3f}")
-        if recipe.gate is not None and average < recipe.gate:
-            break
     log(f"clean stage: {steps} steps, answer loss {average:.3f}")
-    if recipe.gate is not None and average >= recipe.gate:
+    if recipe.answer_gate is not None and average >= recipe.answer_gate:
         raise GateNotReachedError(
-            f"seed {seed}: after {steps} steps of the clean stage the loss of yes/no answers is {average:.3f} nats, not below "
-            f"{recipe.gate} (0.693 is guessing). Allow more clean steps, or try another seed."
+            f"seed {seed}: after {steps} steps of the clean stage the loss of yes/no answers is {average:.3f} nats, "
+            f"not below {recipe.answer_gate} (0.693 is guessing). Allow more clean steps, or try another seed."
         )
     clean_loss = average
     for step in range(recipe.noisy_steps):
@@ -144,7 +159,7 @@ def _align(
 
 
 class _InstructionTrainer:
-    """Optimiser steps on captions and questions about scenes whose patch features (scenes, patches, width) are fixed."""
+    """Optimiser steps on captions and questions about scenes with fixed patch features (scenes, patches, width)."""
 
     def __init__(
         self,
@@ -161,7 +176,7 @@ class _InstructionTrainer:
         captions = round(caption_share * self._recipe.batch)
         caption_losses, caption_mask = self._token_losses(self._sampler.captions(captions, noisy))
         answer_losses, answer_mask = self._token_losses(self._sampler.questions(self._recipe.batch - captions, noisy))
-        # One answer token stands against a dozen of a caption. Weights are per token: one weighted mean over the whole batch.
+        # One answer token stands against a dozen of a caption, hence its weight; one mean over the whole batch.
         answer_weights = answer_mask.float()
         answer_weights[:, 0] = self._recipe.answer_weight
         total = (caption_losses * caption_mask).sum() + (answer_losses * answer_weights).sum()
