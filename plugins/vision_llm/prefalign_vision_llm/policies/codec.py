@@ -267,6 +267,9 @@ class VisionCodec(TextCodec):
                 raise record.error(f"{problem}; give them on the token axis", f"{name}.segments")
             offsets = np.array(encoded["offset_mapping"])
             spans[: len(offsets)] = np.clip(offsets - (begin - cut), 0, len(text))
+            # The token that ends the answer stands for the place behind its last character.
+            behind = 1 + max(np.flatnonzero(spans[:, 0] < spans[:, 1]), default=len(ids))
+            spans[behind : behind + 1] = (len(text), len(text) + 1)
         start = next((i for i, (a, b) in enumerate(zip(context.plain, ids, strict=False)) if a != b), length)
         if self.placeholder_id in context.plain[start:]:
             raise record.error("the chat template changes the images' places when an answer follows", "prompt.messages")

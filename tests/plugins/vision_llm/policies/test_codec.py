@@ -122,6 +122,18 @@ def test_segments_meet_their_tokens(
     assert rows[0].weights == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["llava_family", "paligemma_family"])
+def test_the_place_behind_the_last_character_is_the_end(
+    request: pytest.FixtureRequest, name: str, make_prompt: Callable[..., Prompt]
+) -> None:
+    """`a cup .` has 7 characters: `[7, 8)` weighs the end token, and a segment that starts later is refused."""
+    codec = request.getfixturevalue(name).codec()
+    marked = Response(text="a cup .", segments=(Segment(7, 8, 5.0),))
+    assert codec.encode(record(make_prompt(1), "yes", marked)).rows[1].weights == [1, 1, 1, 5]
+    with pytest.raises(RecordError, match="starts past the end"):
+        codec.encode(record(make_prompt(1), "yes", Response(text="a cup .", segments=(Segment(8, 9, 5.0),))))
+
+
 def test_each_answer_may_have_its_own_images(
     llava_family: Any, make_prompt: Callable[..., Prompt], make_picture: Callable[..., Media]
 ) -> None:
