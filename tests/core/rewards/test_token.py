@@ -7,16 +7,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from prefalign.interfaces import PrefalignError
 from prefalign.models.pretrained import LoraSettings
 from prefalign.rewards.token import TokenReward
-from prefalign.testing.tiny import LLAMA, character_tokenizer, save_tokenizer, word_pairs
+from prefalign.testing.tiny import LLAMA, character_tokenizer, word_pairs
 
 GPT2 = {"model_type": "gpt2", "vocab_size": 104, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}
 BERT = {"model_type": "bert", "vocab_size": 104, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 BERT |= {"intermediate_size": 64, "pad_token_id": 0}
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="module")
