@@ -76,8 +76,12 @@ def test_ties_cost_half_a_win_each_or_rao_kupper(relations):
     assert "accuracy" not in tied.metrics
 
 
-def test_rows_without_valid_reward_take_no_part(relations):
-    rewards = output(1.0, math.nan, 0.0, 0.5, valid=[True, False, True, True])
+@pytest.mark.parametrize("invalid", [1, 3])
+def test_rows_without_valid_reward_take_no_part(invalid, relations):
+    """The second pair loses its chosen or its rejected row; the first one stays."""
+    numbers = [1.0, 0.5, 0.0, 0.5]
+    numbers[invalid] = math.nan
+    rewards = output(*numbers, valid=[row != invalid for row in range(4)])
     rewards.mean.requires_grad_()
     found = BradleyTerry(center_rewards_coefficient=0.1)(rewards, relations(2))
     found.loss.backward()
