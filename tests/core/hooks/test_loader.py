@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prefalign.hooks import PluginError, RegistrationError, UnknownNameError
+from prefalign.hooks import PluginError, RegistrationError, UnknownNameError, loader
 from prefalign.hooks.loader import Plugin, State, discover
 from prefalign.hooks.registry import Registry
 
@@ -118,8 +118,15 @@ def test_a_broken_plugin_costs_its_own_names_only(plugin_site: Any, kind: str) -
         registry.open_pairs("x:y", "train")
 
 
-def test_the_second_holder_of_a_name_is_shadowed(plugin_site: Any) -> None:
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_second_holder_of_a_name_is_shadowed(
+    plugin_site: Any, monkeypatch: pytest.MonkeyPatch, backwards: bool
+) -> None:
     """The first by distribution name wins, whatever the order in which the file system lists them."""
+    real = loader.distributions
+    monkeypatch.setattr(
+        loader, "distributions", lambda path: sorted(real(path=path), key=lambda d: d.name, reverse=backwards)
+    )
     plugin_site.add_good("good", distribution="zeta")
     plugin_site.add_good("good", distribution="alpha")
     registry = plugin_site.registry()
