@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from prefalign.data.fields import Fields, as_list, as_text, expected
 from prefalign.data.media import read_media, write_media
 from prefalign.interfaces.errors import RecordError
-from prefalign.interfaces.record import Media, Message, Response, Slot
+from prefalign.interfaces.record import Media, Message, PreferenceRecord, Prompt, Response, Slot
 
 KINDS = {"images": "image", "videos": "video", "audios": "audio"}
 """Media columns, in the order in which media without a placeholder stand before the text."""
@@ -186,3 +187,37 @@ def chat_response(messages: Sequence[Message], inline: Sequence[Media], path: st
     if len(slots) != len(inline):
         raise RecordError("a placeholder in a response needs its medium inside the same part", field=path)
     return Response(messages=tuple(messages), media=tuple(inline))
+
+
+def as_chat(record: PreferenceRecord) -> PreferenceRecord:
+    """The record with every text as one turn: prompts of the user, responses of the assistant.
+
+    For layouts that know turns only. It changes what a model is given, since turns go through its chat template.
+    """
+
+    def prompt(found: Prompt) -> Prompt:
+        if found.text is None:
+            return found
+        slots = tuple(Slot(medium.kind) for medium in found.media)  # media without a placeholder stand before the text
+        return dataclasses.replace(found, text=None, messages=(Message("user", (*slots, found.text)),))
+
+    def response(found: Response) -> Response:
+        context = None if found.context is None else prompt(found.context)
+        turns = found.messages if found.text is None else (Message("assistant", (found.text,)),)
+        return dataclasses.replace(found, text=None, messages=turns, context=context)
+
+    answer = record.reference_answer
+    return dataclasses.replace(
+        record,
+        prompt=prompt(record.prompt),
+        responses=tuple(map(response, record.responses)),
+        reference_answer=None if answer is None else response(answer),
+    )
+
+
+def turns_of(said: Prompt | Response, path: str) -> tuple[Message, ...]:
+    """The turns of a prompt or a response, for layouts that know nothing else."""
+    if not said.messages:
+        problem = "expected turns, got another form; text can be made turns of (as_chat, or convert --chat)"
+        raise RecordError(problem, field=path)
+    return said.messages

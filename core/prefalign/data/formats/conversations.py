@@ -21,6 +21,7 @@ from prefalign.data.formats.chat import (
     read_messages,
     read_pools,
     slots_of,
+    turns_of,
     write_messages,
     write_pools,
 )
@@ -69,14 +70,14 @@ def _dialect(turns: Any) -> Dialect:
 
 def write_conversations(record: PreferenceRecord) -> dict[str, Any]:
     """The row of a record as two conversations."""
-    asked = record.prompt.messages
-    chosen, rejected = pair_of(record)
+    asked = turns_of(record.prompt, "prompt")
+    chosen, rejected = (turns_of(response, "responses") for response in pair_of(record))
     return {
         **columns_of(record),
         "id": record.id,
         **write_pools(record.prompt.media),
-        "conversations": write_messages((*asked, *chosen.messages), SHAREGPT),
-        _REJECTED: write_messages((*asked, *rejected.messages), SHAREGPT),
+        "conversations": write_messages((*asked, *chosen), SHAREGPT),
+        _REJECTED: write_messages((*asked, *rejected), SHAREGPT),
     }
 
 

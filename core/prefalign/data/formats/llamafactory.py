@@ -24,13 +24,14 @@ from prefalign.data.formats.chat import (
     read_messages,
     read_pools,
     slots_of,
+    turns_of,
     write_messages,
     write_pools,
 )
 from prefalign.data.formats.flat import read_id
 from prefalign.data.formats.layout import Layout, columns_of, pair_of, provenance_of
 from prefalign.interfaces.errors import PrefalignError, RecordError
-from prefalign.interfaces.record import Media, Message, PreferenceRecord, Prompt, Response
+from prefalign.interfaces.record import Media, Message, PreferenceRecord, Response
 from prefalign.interfaces.verdict import Pair, Unary, Verdict
 
 INFO_FILE = "dataset_info.json"
@@ -132,27 +133,19 @@ def write_llamafactory(record: PreferenceRecord) -> dict[str, Any]:
     """The row of a record in LLaMA-Factory's sharegpt form, under the default names."""
     row: dict[str, Any] = {**columns_of(record), "id": record.id}
     prompt = record.prompt
-    row["conversations"] = write_messages(_turns(prompt), SHAREGPT)
+    row["conversations"] = write_messages(turns_of(prompt, "prompt"), SHAREGPT)
     if isinstance(record.verdict, Unary) and len(record.responses) == 1:
-        row["conversations"] += write_messages(record.responses[0].messages or _said(record.responses[0]), SHAREGPT)
+        row["conversations"] += write_messages(turns_of(record.responses[0], "responses[0]"), SHAREGPT)
         row["kto_tag"] = record.verdict.labels[0]
     else:
         for name, response in zip(("chosen", "rejected"), pair_of(record), strict=True):
-            turns = write_messages(response.messages or _said(response), SHAREGPT)
+            turns = write_messages(turns_of(response, name), SHAREGPT)
             if len(turns) != 1:
                 raise RecordError("expected an answer of one turn", field=f"{name}.messages")
             row[name] = turns[0]
     if "tools" in prompt.conditions:
         row["tools"] = prompt.conditions["tools"]
     return row | write_pools(prompt.media)
-
-
-def _turns(prompt: Prompt) -> tuple[Message, ...]:
-    return prompt.messages or (Message("user", (prompt.text or "",)),)
-
-
-def _said(response: Response) -> tuple[Message, ...]:
-    return (Message("assistant", (response.text or "",)),)
 
 
 LLAMAFACTORY = Layout(

@@ -19,6 +19,7 @@ from prefalign.data.formats.chat import (
     read_messages,
     read_pools,
     slots_of,
+    turns_of,
     write_messages,
     write_pools,
 )
@@ -110,13 +111,13 @@ def write_swift(record: PreferenceRecord) -> dict[str, Any]:
     row |= {name: record.prompt.conditions[name] for name in _CONDITIONS if name in record.prompt.conditions}
     if record.margin is not None:
         row["margin"] = record.margin
-    asked = record.prompt.messages
+    asked = turns_of(record.prompt, "prompt")
     if isinstance(record.verdict, Unary) and len(record.responses) == 1:
         return row | {"messages": _turns(asked, record.responses[0]), "label": record.verdict.labels[0]}
     chosen, rejected = pair_of(record)
     row["messages"] = _turns(asked, chosen)
     if rejected.context is None:
-        row["rejected_response"] = write_messages(rejected.messages, TAGGED)
+        row["rejected_response"] = write_messages(turns_of(rejected, "rejected"), TAGGED)
         if len(rejected.messages) == 1 and rejected.messages[0].role == "assistant":
             row["rejected_response"] = row["rejected_response"][0]["content"]
         return row
@@ -125,9 +126,7 @@ def write_swift(record: PreferenceRecord) -> dict[str, Any]:
 
 
 def _turns(asked: Sequence[Message], response: Response) -> list[dict[str, Any]]:
-    if not response.messages:
-        raise RecordError("expected an answer of turns, got another form", field="responses.messages")
-    return write_messages((*asked, *response.messages), TAGGED)
+    return write_messages((*asked, *turns_of(response, "responses")), TAGGED)
 
 
 SWIFT = Layout(
