@@ -28,10 +28,18 @@ class Consumer(Protocol):
 
 
 class EncodedRecords(Dataset):
-    """The kept records of a source, encoded by the codec when they are asked for."""
+    """The kept records of a source, encoded by the codec when they are asked for.
 
-    def __init__(self, source: RecordSource, kept: np.ndarray, codec: Codec) -> None:
+    Args:
+        source: the records.
+        kept: indices of the ones to use.
+        codec: encodes them.
+        remember: keep what was encoded, in each process that encodes.
+    """
+
+    def __init__(self, source: RecordSource, kept: np.ndarray, codec: Codec, remember: bool = False) -> None:
         self.source, self.kept, self.codec = source, kept, codec
+        self.remembered: dict[int, Any] | None = {} if remember else None
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -41,7 +49,11 @@ class EncodedRecords(Dataset):
         return self.source[int(self.kept[index])]
 
     def __getitem__(self, index: int) -> Any:
-        return self.codec.encode(self.record(index))
+        if self.remembered is None:
+            return self.codec.encode(self.record(index))
+        if index not in self.remembered:
+            self.remembered[index] = self.codec.encode(self.record(index))
+        return self.remembered[index]
 
 
 class Collate:
@@ -69,6 +81,8 @@ class PreferenceDataModule(LightningDataModule):
         quarantine: where to write them; beside each source if None.
         check_encoding: encode every record once before training, so that what the model cannot represent (a prompt
             that is too long, a broken image) is met now and not after hours.
+        keep_encoded: encode each record once and keep it in memory; for small sets whose encoding costs more than their
+            training step.
     """
 
     def __init__(
@@ -84,6 +98,7 @@ class PreferenceDataModule(LightningDataModule):
         on_bad_record: Literal["error", "skip"] = "error",
         quarantine: str | None = None,
         check_encoding: bool = True,
+        keep_encoded: bool = False,
     ) -> None:
         super().__init__()
         self.splits: dict[str, list[str]] = {
@@ -93,6 +108,7 @@ class PreferenceDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers, self.shuffle, self.seed = num_workers, shuffle, seed
         self.on_bad_record, self.quarantine, self.check_encoding = on_bad_record, quarantine, check_encoding
+        self.keep_encoded = keep_encoded
         self.encoded: dict[str, EncodedRecords] = {}
 
     @property
@@ -117,7 +133,7 @@ class PreferenceDataModule(LightningDataModule):
 
     def _consumer(self) -> Consumer:
         assert self.trainer is not None, "the data module works inside a Trainer"
-        return self.trainer.lightning_module  # type: ignore[return-value]
+        return self.trainer.lightning_module
 
     def _open(self, uris: list[str], split: str) -> EncodedRecords:
         quarantine = None if self.quarantine is None else Path(self.quarantine)
@@ -126,7 +142,7 @@ class PreferenceDataModule(LightningDataModule):
         kept = self._encodable(source, quarantine) if self.check_encoding else np.arange(len(source))
         if not len(kept):
             raise PrefalignError(f"{source.name}: the model can represent none of its {len(source)} records")
-        return EncodedRecords(source, kept, self._consumer().codec)
+        return EncodedRecords(source, kept, self._consumer().codec, self.keep_encoded)
 
     def _encodable(self, source: RecordSource, quarantine: Path | None) -> np.ndarray:
         """Indices of the records that the codec can encode."""
@@ -156,7 +172,7 @@ class PreferenceDataModule(LightningDataModule):
         assert self.trainer is not None
         consumer, data = self._consumer(), self.encoded[split]
         sampler = RecordSampler(
-            data,  # type: ignore[arg-type]
+            data,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
             shuffle=shuffle,

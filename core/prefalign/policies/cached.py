@@ -48,7 +48,7 @@ class Cached(Reference):
             with policy.adapter_disabled() if policy.has_adapter else torch.no_grad():
                 self.model_key = fingerprint(policy)
 
-    def prepare(self, policy: Policy, loaders: Iterable[Any], folder: Path | None, needs: frozenset[str]) -> None:
+    def prepare(self, policy: Policy, loaders: Iterable[Any], folder: Path | None) -> None:
         """Compute and store the rows that the cache lacks.
 
         Raises:
@@ -119,7 +119,7 @@ class Cached(Reference):
         save_file(tensors, place / f"{name}.partial")
         os.replace(place / f"{name}.partial", place / f"{name}.safetensors")
 
-    def scores(self, policy: Policy, batch: Batch, needs: frozenset[str]) -> ResponseScores:
+    def scores(self, policy: Policy, batch: Batch) -> ResponseScores:
         """The batch's scores from the cache.
 
         Raises:

@@ -26,11 +26,14 @@ class Reference(nn.Module, ABC):
     def configure(self, policy: Policy) -> None:
         """Take what is needed of the untrained policy, whose weights are loaded by now."""
 
-    def prepare(self, policy: Policy, loaders: Iterable[Any], folder: Path, needs: frozenset[str]) -> None:
-        """Compute ahead whatever the loaders' batches will ask for. Most references have nothing to do."""
+    def prepare(self, policy: Policy, loaders: Iterable[Any], folder: Path | None) -> None:
+        """Compute ahead whatever the loaders' batches will ask for, and keep it beside the data in `folder`.
+
+        Most references have nothing to do.
+        """
 
     @abstractmethod
-    def scores(self, policy: Policy, batch: Batch, needs: frozenset[str]) -> ResponseScores:
+    def scores(self, policy: Policy, batch: Batch) -> ResponseScores:
         """(N,) scores of the batch's rows under the reference, without gradient."""
 
     def after_step(self, policy: Policy, step: int) -> None:
@@ -53,10 +56,10 @@ class AdapterOff(Reference):
             )
 
     @torch.no_grad()
-    def scores(self, policy: Policy, batch: Batch, needs: frozenset[str]) -> ResponseScores:
+    def scores(self, policy: Policy, batch: Batch) -> ResponseScores:
         """Scores with the adapter off."""
         with policy.adapter_disabled():
-            return policy.scores(batch, needs).detach()
+            return policy.scores(batch).detach()
 
 
 class Frozen(Reference):
@@ -79,10 +82,10 @@ class Frozen(Reference):
         return self
 
     @torch.no_grad()
-    def scores(self, policy: Policy, batch: Batch, needs: frozenset[str]) -> ResponseScores:
+    def scores(self, policy: Policy, batch: Batch) -> ResponseScores:
         """Scores of the copy."""
         assert self.copy is not None, "configure comes first"
-        return self.copy.scores(batch, needs).detach()
+        return self.copy.scores(batch).detach()
 
 
 class Auto(Reference):
@@ -98,10 +101,10 @@ class Auto(Reference):
             self.chosen = AdapterOff() if policy.has_adapter else Frozen()
         self.chosen.configure(policy)
 
-    def scores(self, policy: Policy, batch: Batch, needs: frozenset[str]) -> ResponseScores:
+    def scores(self, policy: Policy, batch: Batch) -> ResponseScores:
         """Scores of the chosen reference."""
         assert self.chosen is not None, "configure comes first"
-        return self.chosen.scores(policy, batch, needs)
+        return self.chosen.scores(policy, batch)
 
 
 class Moving(Frozen):
@@ -129,5 +132,5 @@ class Moving(Frozen):
             return
         for mine, theirs in zip(self.copy.parameters(), policy.parameters(), strict=True):
             mine.lerp_(theirs.to(mine.dtype), self.mixup)
-        for mine, theirs in zip(self.copy.buffers(), policy.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, current in zip(self.copy.buffers(), policy.buffers(), strict=True):
+            kept.copy_(current)

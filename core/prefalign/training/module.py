@@ -23,6 +23,40 @@ def adamw(parameters: Iterable[Any]) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0)
 
 
+#: Metrics in the progress bar.
+SHOWN = frozenset({"loss", "rewards/accuracies", "rewards/margins", "accuracy"})
+
+
+class EpochMeans:
+    """Means of metrics over the records of an epoch, whichever batches and processes reported them.
+
+    A batch without pairs reports no reward margin, so processes may know different metrics; Lightning's own reduction
+    would wait for ever, or mix them up.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, values: dict[str, Tensor], size: int) -> None:
+        """Add a batch of `size` records."""
+        for name, value in values.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + value.item() * size, count + size)
+
+    def compute(self) -> dict[str, float]:
+        """The means over all processes, in the order of their names."""
+        parts: list[dict[str, tuple[float, int]] | None] = [self.sums]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self.sums)
+        found: dict[str, tuple[float, int]] = {}
+        for part in parts:
+            for name, (total, count) in (part or {}).items():
+                before = found.get(name, (0.0, 0))
+                found[name] = (before[0] + total, before[1] + count)
+        return {name: total / count for name, (total, count) in sorted(found.items())}
+
+
 class PreferenceModule(LightningModule):
     """Base of the training modules.
 
@@ -47,6 +81,7 @@ class PreferenceModule(LightningModule):
             raise PrefalignError(f"warmup is a share of all steps, at least 0 and below 1; got {warmup}")
         self.make_optimizer, self.schedule, self.warmup = optimizer, schedule, warmup
         self.run_config: dict[str, Any] | None = None
+        self._means = EpochMeans()
 
     @abstractmethod
     def evaluate_batch(self, batch: Batch) -> ObjectiveOutput:
@@ -71,12 +106,33 @@ class PreferenceModule(LightningModule):
         return out
 
     def _log(self, stage: str, out: ObjectiveOutput, batch: Batch) -> None:
-        training = stage == "train"
         size = len(batch.relations.ids)
-        self.log(f"{stage}/loss", out.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
-        shown = {"rewards/accuracies", "rewards/margins", "accuracy"}
-        for name, value in out.metrics.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name in shown, batch_size=size, sync_dist=not training)
+        values = {"loss": out.loss.detach(), **out.metrics}
+        if stage != "train":
+            self._means.add(values, size)
+            return
+        for name, value in values.items():
+            self.log(f"train/{name}", value, prog_bar=name in SHOWN, batch_size=size)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the means anew."""
+        self._means = EpochMeans()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all records of all processes."""
+        self._log_means("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Begin the means anew."""
+        self._means = EpochMeans()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over all records of all processes."""
+        self._log_means("test")
+
+    def _log_means(self, stage: str) -> None:
+        for name, value in self._means.compute().items():
+            self.log(f"{stage}/{name}", value, prog_bar=name in SHOWN)
 
     def configure_optimizers(self) -> Any:
         """The optimiser over the trainable parameters, and the schedule per step."""

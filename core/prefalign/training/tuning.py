@@ -76,14 +76,12 @@ class PreferenceTuning(PreferenceModule):
             folder = getattr(data, "folder", None)
             loaders = [] if data is None else [data.train_dataloader(), data.val_dataloader()]
             with self.trainer.precision_plugin.forward_context():
-                self.reference.prepare(self.policy, loaders, folder, self.needs)
+                self.reference.prepare(self.policy, loaders, folder)
 
     def evaluate_batch(self, batch: Batch) -> ObjectiveOutput:
         """Scores of policy and reference, and the objective over both."""
         scores = self.policy.scores(batch, self.needs)
-        reference = None
-        if self.reference is not None:
-            reference = self.reference.scores(self.policy, batch, self.needs - {"mismatched", "reference"})
+        reference = None if self.reference is None else self.reference.scores(self.policy, batch)
         return self.objective(scores, reference, batch.relations)
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:

@@ -240,3 +240,26 @@ def test_save_tokenizer_is_read_back(tmp_path):
 
 def test_the_default_beta_is_trls(tuning):
     assert DPO().beta == 0.1
+
+
+def test_validation_means_are_over_records_and_skip_what_a_batch_lacks():
+    """Two batches of 3 and 1 records: (3·1 + 1·5)/4 = 2; the margin was reported by the second batch alone."""
+    from prefalign.training.module import EpochMeans
+
+    means = EpochMeans()
+    means.add({"loss": torch.tensor(1.0)}, 3)
+    means.add({"rewards/margins": torch.tensor(7.0), "loss": torch.tensor(5.0)}, 1)
+    assert means.compute() == {"loss": 2.0, "rewards/margins": 7.0}
+
+
+def test_kept_records_are_encoded_once(tuning, trainer, data, monkeypatch):
+    from prefalign.models.tokens import TextCodec
+
+    encoded, original = [], TextCodec.encode
+    monkeypatch.setattr(TextCodec, "encode", lambda self, record: encoded.append(record.id) or original(self, record))
+    plain, kept = Losses(), Losses()
+    trainer(callbacks=[plain]).fit(tuning(), data(val=None))
+    encoded.clear()
+    trainer(callbacks=[kept]).fit(tuning(), data(val=None, check_encoding=False, keep_encoded=True))
+    assert len(encoded) == 24
+    assert kept.seen == plain.seen
