@@ -223,7 +223,7 @@ class MediaPlacer:
         target = self.folder / relative
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             shutil.copyfile(source, partial)
             os.replace(partial, target)
         self._copied[str(source)] = relative
