@@ -13,7 +13,7 @@ from prefalign.objectives.dpo import DPO
 from prefalign.policies.cached import Cached
 from prefalign.policies.reference import AdapterOff, Frozen, Moving
 from prefalign.policies.token import TokenPolicy
-from prefalign.testing.tiny import LLAMA, save_tokenizer
+from prefalign.testing.tiny import LLAMA
 
 
 class Losses(Callback):
@@ -228,14 +228,6 @@ def test_bad_records_stop_the_run_before_any_step_or_are_set_aside(tuning, train
     with pytest.warns(UserWarning, match="left out 1 of 25"):
         trainer(callbacks=[losses], max_epochs=1).fit(tuning(policy=policy), module)
     assert len(losses.seen) == 6
-
-
-def test_save_tokenizer_is_read_back(tmp_path):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(save_tokenizer(tmp_path))
-    assert (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id) == (0, 1, 2)
-    assert tokenizer.decode(tokenizer("a b!")["input_ids"]) == "<bos>a b!"
 
 
 def test_the_default_beta_is_trls(tuning):
