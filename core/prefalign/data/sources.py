@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -161,6 +161,9 @@ def open_records(
 
         opened: RecordSource = get_registry().open_pairs(address, split or "train")
         return opened
+    for name, value, known in (("on_bad", on_bad, OnBad), ("check_media", check_media, MediaCheck)):
+        if value not in get_args(known):
+            raise PrefalignError(f"expected {name} to be one of {', '.join(get_args(known))}, got {value!r}")
     files = locate(address, split)
     rows = files.rows()
     if not len(rows):

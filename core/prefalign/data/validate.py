@@ -59,6 +59,9 @@ class RecordReader:
             return map_media(record, resolve)
         except RecordError as error:
             raise error.located(self.rows.place(index), record_id) from error
+        except RecursionError:
+            problem, where = "expected a row, got one nested too deeply", self.rows.place(index)
+            raise RecordError(problem, field="row", record_id=record_id, where=where) from None
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from prefalign.interfaces.verdict import Pair
 
 GOOD = {"id": "good", "prompt": "Why?", "chosen": "Because.", "rejected": "No idea."}
 
+NESTED = b', "provenance": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}"
 CHAT = {
     "id": "chat",
     "prompt": [{"role": "user", "content": "Why?"}],
@@ -121,6 +122,7 @@ def refusal(path: Path, **options: Any) -> RecordError:
         (b'{"id": "x" "prompt": "Why?", "chosen": "a"}', None, "row", "expected JSON: Expecting ',' delimiter"),
         (b"[" * 100_000, None, "row", "nested too deeply"),
         (b'{"id": ' + b"9" * 5000 + b"}", None, "row", "expected JSON"),
+        (json.dumps(GOOD)[:-1].encode() + NESTED, "good", "row", "nested too deeply"),
         ({**GOOD, "prompt": "\ud83d"}, "good", "prompt", "half a surrogate pair"),
     ],
 )
@@ -289,3 +291,9 @@ def test_a_file_in_the_place_of_the_quarantine_is_not_overwritten(put: Callable[
     with pytest.raises(PrefalignError, match=r"precious\.jsonl' exists and is no quarantine file"):
         open_records(path, on_bad="skip", quarantine=other)
     assert json.loads(other.read_text()) == GOOD
+
+
+@pytest.mark.parametrize("options", [{"on_bad": "ignore"}, {"check_media": "never"}])
+def test_a_choice_that_does_not_exist(put: Callable[..., Path], options: dict[str, Any]) -> None:
+    with pytest.raises(PrefalignError, match=r"expected \w+ to be one of \w+, \w+, got '\w+'"):
+        open_records(put(GOOD), **options)

@@ -28,6 +28,7 @@ CANONICAL = Layout(
     matches=lambda row: isinstance(row.get("verdict"), Mapping) and row.get("responses") is not None,
     read=lambda row, fallback_id: record_from_dict(row if row.get("id") is not None else {**row, "id": fallback_id}),
     write=record_to_dict,
+    exact=True,
 )
 
 LAYOUTS: dict[str, Layout] = {

@@ -112,14 +112,14 @@ def read_flat(row: Mapping[str, Any], fallback_id: str, *, strict: bool = True) 
     )
 
 
-def read_id(fields: Fields, fallback: str, name: str = "id") -> str:
+def read_id(fields: Fields, fallback: str) -> str:
     """The row's id, text or a whole number, or the fallback."""
-    value = fields.get(name)
+    value = fields.get("id")
     if value is None:
         return fallback
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return as_text(value, fields.at(name))
+    return as_text(value, fields.at("id"))
 
 
 def _form(fields: Fields) -> str:
@@ -231,9 +231,7 @@ def _read_response(fields: Fields, name: str, ref_logp: float | None = None) -> 
         context = fields.child(f"{name}_context")
         context.only(_CONTEXT_COLUMNS)
         changes["context"] = _read_prompt(context)
-    if not changes:
-        return response
-    return Response(**{slot: getattr(response, slot) for slot in Response.__slots__} | changes)
+    return dataclasses.replace(response, **changes) if changes else response
 
 
 def _response(value: Any, path: str) -> Response:

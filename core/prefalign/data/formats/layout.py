@@ -32,6 +32,7 @@ class Layout:
         read: the record of a row, given the id to use where the row brings none.
         write: the row of a record, or None where rows of this layout are only read. It may leave out what the layout
             has no place for: `write_row` notices.
+        exact: whether `write` keeps every field of every record, so that `write_row` need not look.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Layout:
     matches: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], str], PreferenceRecord]
     write: Callable[[PreferenceRecord], dict[str, Any]] | None = None
+    exact: bool = False
 
 
 def write_row(layout: Layout, record: PreferenceRecord) -> dict[str, Any]:
@@ -53,14 +55,13 @@ def write_row(layout: Layout, record: PreferenceRecord) -> dict[str, Any]:
         raise RecordError(f"rows of layout {layout.name!r} are read and not written", field="format")
     try:
         row = layout.write(record)
-        field = first_difference(layout.read(row, record.id), record)
-        problem = "has no place for this value"
+        if layout.exact or (found := layout.read(row, record.id)) == record:
+            return row
+        field, problem = first_difference(found, record) or "row", "has no place for this value"
     except RecordError as error:
         field, problem = error.field, f"cannot express this record: {error.problem}"
-    if field is not None:
-        remedy = "the layouts 'canonical' and Parquet carry every field"
-        raise RecordError(f"layout {layout.name!r} {problem}; {remedy}", field=field, record_id=record.id)
-    return row
+    remedy = "the layouts 'canonical' and Parquet carry every field"
+    raise RecordError(f"layout {layout.name!r} {problem}; {remedy}", field=field, record_id=record.id)
 
 
 def first_difference(first: Any, second: Any, path: str = "") -> str | None:
