@@ -392,6 +392,12 @@ def paligemma_family() -> Family:
     return FAMILIES["paligemma"]()
 
 
+@pytest.fixture
+def qwen_family() -> Family:
+    """A family that counts positions by images."""
+    return FAMILIES["qwen2_5_vl"]()
+
+
 def picture(seed: int, width: int = 32, height: int = 24) -> Media:
     """A PNG of random pixels."""
     pixels = np.random.default_rng(seed).integers(1, 255, (height, width, 3), dtype=np.uint8)

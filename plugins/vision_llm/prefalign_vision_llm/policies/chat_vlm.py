@@ -202,7 +202,9 @@ class ChatVLM(TokenPolicy):
             return inputs["image_features"][1]
         accepted = inspect.signature(self.network.get_image_features).parameters
         images = {n: self._cast(v) for n, v in image_tensors(inputs).items() if n in accepted}
-        encoded = features_only(self.network.get_image_features(**images, return_dict=True))
+        # Where nothing is trained there is no graph, whatever hooks an adapter puts on embeddings.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not still):
+            encoded = features_only(self.network.get_image_features(**images, return_dict=True))
         have, places = feature_count(encoded.pooler_output), sum(inputs["image_tokens"])
         if have != places:
             raise PrefalignError(
@@ -224,7 +226,9 @@ class ChatVLM(TokenPolicy):
         """`n` responses to each prompt, as text; see `TokenPolicy.sample`. Image tokens are never sampled."""
         video = getattr(self.network.config, "video_token_id", None)
         barred = {self.codec.image_token_id, self.codec.placeholder_id} | (set() if video is None else {video})
-        return super().sample(prompts, n, generator=generator, **({"suppress_tokens": sorted(barred)} | options))
+        answers = super().sample(prompts, n, generator=generator, **({"suppress_tokens": sorted(barred)} | options))
+        self._still()
+        return answers
 
     def generation_inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Left-padded prompts with their images, on the model's device."""

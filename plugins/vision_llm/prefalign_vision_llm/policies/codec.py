@@ -135,7 +135,9 @@ class VisionCodec(TextCodec):
         try:
             return self._context(prompt)
         except RecordError as error:
-            raise error if record is None else record.error(error.problem, error.field) from error
+            if record is None:
+                raise
+            raise record.error(error.problem, error.field) from error
 
     def _context(self, prompt: Prompt) -> Context:
         if other := sorted({medium.kind for medium in prompt.media} - {"image"}):
@@ -166,6 +168,12 @@ class VisionCodec(TextCodec):
             for name, value in encoded.items()
             if isinstance(value, Tensor) and name not in ("input_ids", "attention_mask", "labels")
         }
+        foreign = [n for n, v in side.items() if v.shape[:2] == (1, len(ids)) and not n.endswith(_ALIGNED)]
+        if foreign:
+            problem = (
+                f"the processor returns {foreign[0]!r} for every token, and how it continues over an answer is unknown"
+            )
+            raise RecordError(problem, field="prompt")
         plain = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
         # The processor may only have replaced the placeholders; some also write something after the prompt.
         after = len(plain) - 1 - plain[::-1].index(self.placeholder_id) if images else -1
@@ -246,11 +254,11 @@ class VisionCodec(TextCodec):
         shared = next(
             (i for i, (a, b) in enumerate(zip(context.text, full, strict=False)) if a != b), len(context.text)
         )
-        begin = full.find(text, shared)
-        closed = begin < 0 or bool(full[begin + len(text) :].strip())
-        if not closed:
-            # Neither a template nor a tokenizer ends the turn with more than a space, so the end token is ours to add.
-            full = full[: begin + len(text)]
+        place = located(text, full, shared)
+        closed = place is None or bool(full[place[1] :].strip())
+        if place is not None and not closed:
+            # The template ends the turn with blanks at most, so the end token is ours to add.
+            full = full[: place[1]]
         whole = bool(context.plain)
         # Where the processor rewrote the prompt's end, what follows the prompt is tokenised alone.
         cut = 0 if whole else shared
@@ -262,11 +270,11 @@ class VisionCodec(TextCodec):
             ids.append(end)
         spans = np.zeros((len(ids), 2), dtype=np.int64)
         if response.segments:
-            if begin < 0:
+            if place is None:
                 problem = "the chat template rewrites the response, so its segments cannot be placed"
                 raise record.error(f"{problem}; give them on the token axis", f"{name}.segments")
             offsets = np.array(encoded["offset_mapping"])
-            spans[: len(offsets)] = np.clip(offsets - (begin - cut), 0, len(text))
+            spans[: len(offsets)] = np.clip(offsets - (place[0] - cut), 0, len(text))
             # The token that ends the answer stands for the place behind its last character.
             behind = 1 + max(np.flatnonzero(spans[:, 0] < spans[:, 1]), default=len(ids))
             spans[behind : behind + 1] = (len(text), len(text) + 1)
@@ -321,6 +329,17 @@ class VisionCodec(TextCodec):
                     value[index, start:] = attention[index, start:] * continued(name, row.side[name], row.prompt, self)
             found[name] = value
         return found
+
+
+def located(text: str, full: str, start: int) -> tuple[int, int] | None:
+    """Where a text begins in a longer one, from `start` on, and where its last written character ends.
+
+    A template may trim the text; then it begins where it would without that. None if it is not there.
+    """
+    for written in (text, text.strip()):
+        if (found := full.find(written, start)) >= 0:
+            return found - text.index(written), found + len(written)
+    return None
 
 
 def continued(name: str, types: Tensor, prompt: Sequence[int], codec: VisionCodec) -> int:

@@ -46,8 +46,11 @@ def test_trained_parts(llava_family: Any, train_vision: Any, words: tuple[str, .
         assert parameter.requires_grad == wanted, name
 
 
-def test_parts_that_are_not_trained_stay_in_evaluation_mode(llava_family: Any) -> None:
-    policy = llava_family.policy(train_vision="projector")
+def test_parts_that_are_not_trained_stay_in_evaluation_mode(
+    llava_family: Any, make_prompt: Callable[..., Prompt]
+) -> None:
+    policy = llava_family.policy(train_vision="projector").train()
+    policy.sample([make_prompt(1)], max_new_tokens=1)
     tower, projector = policy.network.model.vision_tower, policy.network.model.multi_modal_projector
     tower.norm = nn.BatchNorm1d(2)
     for module in (policy, policy.train()):
@@ -80,10 +83,22 @@ def test_the_adapter_off_reference_makes_no_vision_pass(llava_family: Any, make_
     scores = policy.scores(batch)
     reference = AdapterOff()
     reference.configure(policy)
-    off = reference.scores(policy, batch, frozenset())
+    off = reference.scores(policy, batch)
     assert len(passes) == 1
     torch.testing.assert_close(off.logps, base.scores(base.collate([base.encode(make_record(1))])).logps)
     assert (scores.logps - off.logps).abs().max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_features_of_a_frozen_tower_keep_no_graph(llava_family: Any, make_record: MakeRecord) -> None:
+    """Recomputation with an adapter makes embeddings require gradients; a frozen tower keeps no activations even so."""
+    policy = llava_family.policy(lora=LoraSettings(r=2), gradient_checkpointing=True).train()
+    batch = policy.collate([policy.encode(make_record(1))])
+    for _ in range(2):
+        policy.scores(batch).logps.sum().backward()
+    assert not any(part.requires_grad for part in batch.inputs["image_features"][1].pooler_output)
+    assert any(p.grad is not None and p.grad.any() for p in policy.parameters())
 
 
 def test_whole_vision_modules_beside_an_adapter_must_be_asked_for_twice(llava_family: Any) -> None:
@@ -112,7 +127,7 @@ def test_unfreezing_a_shared_tower_is_refused(llava_family: Any, make_record: Ma
     batch = policy.collate([policy.encode(make_record(1))])
     policy.network.model.vision_tower.requires_grad_(True)
     with pytest.raises(PrefalignError, match="set to be trained after the reference was made"):
-        reference.scores(policy, batch, frozenset())
+        reference.scores(policy, batch)
 
 
 def test_kept_features_are_dropped_when_the_tower_changes(llava_family: Any, make_record: MakeRecord) -> None:

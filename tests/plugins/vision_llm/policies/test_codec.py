@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from prefalign.interfaces import (
     Segment,
     Slot,
 )
+from prefalign_vision_llm.policies.chat_vlm import ChatVLM
 from prefalign_vision_llm.policies.codec import VisionCodec
 
 pytestmark = pytest.mark.filterwarnings(
@@ -56,6 +58,20 @@ def test_plain_prompts_take_their_images_in_front(llava_family: Any, make_pictur
     assert row.completion == [11, 14, 10, 2]
 
 
+def test_plain_prompts_frame_their_images_as_the_family_does(
+    qwen_family: Any, make_picture: Callable[..., Media]
+) -> None:
+    """Qwen tells neighbouring images apart by the tokens around each; the configuration says which."""
+    policy = qwen_family.policy()
+    with mock.patch("transformers.AutoProcessor.from_pretrained", return_value=qwen_family.processor):
+        codec = policy.codec = ChatVLM(qwen_family.config, "in memory").codec
+    prompt = Prompt(text="describe", media=(make_picture(1), make_picture(2)))
+    text = codec.context(prompt).text
+    assert text == "<|vision_start|><|image_pad|><|vision_end|>" * 2 + "describe"
+    examples = [codec.encode(record(prompt, " yes", " no"))]
+    assert policy.scores(policy.collate(examples)).logps.isfinite().all()
+
+
 def test_placeholders_in_plain_prompts_keep_their_places(llava_family: Any, make_picture: Callable[..., Media]) -> None:
     prompt = Prompt(text="describe <image> the <image> image", media=(make_picture(1), make_picture(2)))
     row = llava_family.codec().encode(record(prompt, " a cup", " no")).rows[0]
@@ -71,11 +87,33 @@ def test_images_without_a_slot_go_to_the_first_user(llava_family: Any, make_pict
 def test_the_end_token_is_added_where_the_template_writes_none(
     llava_family: Any, make_record: Callable[..., PreferenceRecord]
 ) -> None:
-    """Templates such as LLaVA-1.5's end an answer with a space; the stop must be learned all the same."""
+    """Templates such as LLaVA-1.5's end an answer with a blank, which no model writes; the stop must be learned."""
     codec = llava_family.codec()
     codec.processor = copy.copy(codec.processor)
-    codec.processor.chat_template = codec.processor.chat_template.replace("' <eos>'", "' '")
+    codec.processor.chat_template = codec.processor.chat_template.replace("' <eos>'", "'\\n'")
     assert codec.encode(make_record(1)).rows[0].completion == [11, 14, 10, 2]
+
+
+def test_templates_may_trim_answers(llava_family: Any, make_prompt: Callable[..., Prompt]) -> None:
+    """The end is added after what is written, and segments keep to the untrimmed text: `cup` is `[4, 7)` of it."""
+    codec = llava_family.codec()
+    codec.processor = copy.copy(codec.processor)
+    codec.processor.chat_template = codec.processor.chat_template.replace("' <eos>'", "' '").replace(
+        "part['text']", "part['text'] | trim"
+    )
+    marked = Response(text="  a cup . ", segments=(Segment(4, 7, 5.0),))
+    row = codec.encode(record(make_prompt(1), "no", marked)).rows[1]
+    assert row.completion == [11, 14, 10, 2]
+    assert row.weights == [1, 5, 1, 1]
+
+
+def test_templates_may_not_rewrite_answers_with_segments(llava_family: Any, make_prompt: Callable[..., Prompt]) -> None:
+    codec = llava_family.codec()
+    codec.processor = copy.copy(codec.processor)
+    codec.processor.chat_template = codec.processor.chat_template.replace("part['text']", "part['text'] | upper")
+    codec.encode(record(make_prompt(1), "no", "a cup ."))
+    with pytest.raises(RecordError, match=r"rewrites the response.*token axis"):
+        codec.encode(record(make_prompt(1), "no", Response(text="a cup .", segments=(Segment(0, 1, 5.0),))))
 
 
 def test_the_processor_may_end_the_prompt_itself(
@@ -245,6 +283,21 @@ def test_a_processor_without_an_image_token_is_refused(llava_family: Any) -> Non
     processor.image_token = None
     with pytest.raises(PrefalignError, match="names no image token"):
         VisionCodec(processor, 4)
+
+
+def test_unknown_tensors_per_token_are_refused(llava_family: Any, make_record: Callable[..., PreferenceRecord]) -> None:
+    """Mllama's mask of images per token, say, would have to be continued by rules of its own."""
+    codec = llava_family.codec()
+    processor = codec.processor
+
+    def extended(**inputs: Any) -> Any:
+        found = processor(**inputs)
+        found["cross_attention_mask"] = torch.ones(1, found["input_ids"].shape[1], 1)
+        return found
+
+    codec.processor = mock.Mock(side_effect=extended, apply_chat_template=processor.apply_chat_template)
+    with pytest.raises(RecordError, match="returns 'cross_attention_mask' for every token"):
+        codec.encode(make_record(1))
 
 
 def test_a_foreign_processor_is_noticed(llava_family: Any, make_record: Callable[..., PreferenceRecord]) -> None:
