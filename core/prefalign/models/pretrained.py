@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from prefalign.interfaces import PrefalignError
 
 DType = Literal["float32", "bfloat16", "float16", "auto"]
 
@@ -32,6 +35,23 @@ class LoraSettings:
     modules_to_save: list[str] | None = None
     use_dora: bool = False
     use_rslora: bool = False
+
+
+def from_pretrained(auto: Any, name: str, **options: Any) -> Any:
+    """`auto.from_pretrained(name)` of a Transformers Auto class, with an error that says what is not there.
+
+    Raises:
+        PrefalignError: for a folder that does not exist, a hub repository that cannot be had, or files that are none of
+            this kind.
+    """
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        raise PrefalignError(f"there is no model folder {name!r}; expected a folder with config.json, or a hub id")
+    try:
+        return auto.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        # Transformers says what went wrong with hub or folder in one of the two, in several lines.
+        first = str(error).strip().splitlines()[0]
+        raise PrefalignError(f"{auto.__name__} cannot load {name!r}: {first}") from error
 
 
 def load_network(
@@ -68,7 +88,7 @@ def load_network(
             config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
             model = auto.from_config(config, **options)
         else:
-            model = auto.from_pretrained(source, **options, **(hub or {}), **(config_fields or {}))
+            model = from_pretrained(auto, source, **options, **(hub or {}), **(config_fields or {}))
     for module in model.modules():
         # Policy and reference, or the two responses of a pair, must see the same function; dropout would add noise.
         if isinstance(module, nn.Dropout):

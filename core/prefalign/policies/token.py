@@ -12,7 +12,14 @@ from torch import Tensor
 
 from prefalign.functional.logprobs import TokenStatistics, gathered_logps, token_logps
 from prefalign.interfaces import Batch, Policy, PrefalignError, Prompt, Response, ResponseScores
-from prefalign.models.pretrained import DType, LoraSettings, add_adapter, choose_trained, load_network
+from prefalign.models.pretrained import (
+    DType,
+    LoraSettings,
+    add_adapter,
+    choose_trained,
+    from_pretrained,
+    load_network,
+)
 from prefalign.models.tokens import TextCodec
 
 
@@ -69,7 +76,7 @@ class TokenPolicy(Policy):
         """The codec for the tokenizer or processor at an id or folder."""
         from transformers import AutoTokenizer
 
-        return TextCodec(AutoTokenizer.from_pretrained(tokenizer, **self._hub), max_length)
+        return TextCodec(from_pretrained(AutoTokenizer, tokenizer, **self._hub), max_length)
 
     #: The Auto class that knows this family.
     auto_class: str = "AutoModelForCausalLM"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prefalign.interfaces import Batch, PrefalignError, Reward, RewardOutput
-from prefalign.models.pretrained import DType, LoraSettings, add_adapter, choose_trained, load_network
+from prefalign.models.pretrained import DType, LoraSettings, add_adapter, choose_trained, from_pretrained, load_network
 from prefalign.models.tokens import TextCodec
 
 #: Log-variances are kept within this distance of 0, so that no variance overflows or vanishes.
@@ -98,7 +98,7 @@ class TokenReward(Reward):
         """The codec for the tokenizer at an id or folder."""
         from transformers import AutoTokenizer
 
-        loaded = AutoTokenizer.from_pretrained(tokenizer, **self._hub)
+        loaded = from_pretrained(AutoTokenizer, tokenizer, **self._hub)
         if loaded.pad_token_id is None:
             # Said in the saved tokenizer too, for readers must pad as we do: the model looks for the last other token.
             loaded.pad_token = loaded.eos_token
