@@ -10,7 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prefalign.interfaces import Media, Pair, PreferenceRecord, RecordError
+from prefalign.data.build import build
+from prefalign.data.sources import open_records
+from prefalign.interfaces import Media, Pair, PreferenceRecord, RecordError, Segment
+from prefalign_vision_llm.corrections.builder import MarkCorrections
 from prefalign_vision_llm.corrections.rlhfv import RLHFVSource, open_rlhfv, read_rlhfv
 
 TEXTS = {"question": "What is there?", "chosen": "A cup.", "rejected": "A pan."}
@@ -99,6 +102,18 @@ def test_a_parquet_file_is_a_source(tmp_path: Path, make_picture: Callable[..., 
     assert len(llava_family.codec().encode(again).rows) == 2
     with pytest.raises(IndexError):
         source[2]
+
+
+def test_a_published_set_is_marked_and_stored(tmp_path: Path, make_picture: Callable[..., Media]) -> None:
+    """Read, marked by the builder and written: the stored pair has weights, its image and its origin."""
+    image = {"bytes": make_picture(1).data, "path": "x.png"}
+    source = RLHFVSource(parquet(tmp_path / "x.parquet", row(image=image)))
+    manifest = build(source, [MarkCorrections(gamma=2.0)], tmp_path / "out", seed=0)
+    assert manifest["stages"][0]["settings"] == {"gamma": 2.0, "scheme": "decision", "tokenizer": None}
+    stored = open_records(tmp_path / "out")[0]
+    assert [response.segments for response in stored.responses] == [(Segment(2, 5, 2.0),), (Segment(2, 5, 2.0),)]
+    assert stored.prompt.media[0].data == make_picture(1).data
+    assert stored.provenance["columns"]["origin_dataset"] == "LCS-558K"
 
 
 def test_a_damaged_file_is_met_at_once(tmp_path: Path) -> None:

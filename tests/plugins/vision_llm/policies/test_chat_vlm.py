@@ -144,6 +144,16 @@ def test_kept_features_are_dropped_when_the_tower_changes(llava_family: Any, mak
     torch.testing.assert_close(after, fresh, rtol=0, atol=0)
 
 
+def test_kept_features_do_not_outlive_the_freezing(llava_family: Any, make_record: MakeRecord) -> None:
+    """Without a reference that shares it, a tower may be unfrozen; a batch that was scored before then trains it too."""
+    policy = llava_family.policy()
+    batch = policy.collate([policy.encode(make_record(1))])
+    policy.scores(batch)
+    policy.network.model.vision_tower.requires_grad_(True)
+    policy.scores(batch).logps.sum().backward()
+    assert any(p.grad is not None and p.grad.any() for p in policy.network.model.vision_tower.parameters())
+
+
 def test_text_only_rows_keep_images_company(
     family: Any, make_record: MakeRecord, make_prompt: Callable[..., Prompt]
 ) -> None:
