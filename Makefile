@@ -58,9 +58,11 @@ test-real: setup ## compare with TRL on a real 135-million-parameter model, minu
 demo: setup ## hallucination tuning from end to end on drawn scenes
 	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo
 
-# The same on photographs in place of drawn icons.
+# The same on photographs in place of drawn icons: a Debian package of 161 MB, fetched into .cache the first time.
 demo-photos: setup ## the demonstration on photographs
-	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo --photos
+	scripts/fetch_stamps.sh
+	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo \
+	    --photos .cache/tuxpaint-stamps/usr/share/tuxpaint/stamps --out runs/demo-photos
 
 benchmark: setup ## time and memory of one preference step beside TRL's
 	OMP_NUM_THREADS=2 $(PY) benchmarks/preference_step.py
