@@ -321,8 +321,17 @@ def test_settings_must_be_plain(tmp_path: Path) -> None:
         build(inputs(tmp_path / "in"), [Sampled()], tmp_path / "out", seed=1, shard_size=0)
 
 
-def test_stages_have_seeds_of_their_own() -> None:
-    seeds = [derive_seed(1, part) for part in (0, 1, "a", "b")]
-    assert len(set(seeds)) == 4
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert derive_seed(1, 0) != derive_seed(2, 0)
+def test_stages_have_seeds_of_their_own(tmp_path: Path) -> None:
+    class Noting(Repeating):
+        def __call__(
+            self, records: Iterator[PreferenceRecord], seed: int, report: StageReport
+        ) -> Iterator[PreferenceRecord]:
+            seeds.append(seed)
+            return records
+
+    seeds: list[int] = []
+    list(run_stages(iterate(inputs(tmp_path / "in")), [Noting(), Noting()], seed=1))
+    assert sorted(seeds) == sorted([derive_seed(1, 0), derive_seed(1, 1)])
+    found = [derive_seed(1, part) for part in (0, 1, "a", "b")] + [derive_seed(2, 0)]
+    assert len(set(found)) == 5
+    assert all(0 <= seed < 2**63 for seed in found)

@@ -134,12 +134,14 @@ def test_an_unchanged_file_is_not_checked_again(tmp_path: Path, reads: list[int]
 
 def test_a_file_that_changes_within_the_clocks_grain_is_noticed(tmp_path: Path) -> None:
     """Size and modification time are those of the checked file; only the content differs."""
-    path = write_lines(tmp_path / "r.jsonl", row("a"))
+    path = write_lines(tmp_path / "r.jsonl", row("a", weight=10))
     status = path.stat()
     open_records(path)
-    write_lines(path, row("b"))
+    write_lines(path, row("a", weight=-1))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert open_records(path)[0].id == "b"
+    assert path.stat().st_size == status.st_size
+    with pytest.raises(RecordError, match=r"got -1"):
+        open_records(path)
 
 
 def test_an_old_file_is_not_even_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
