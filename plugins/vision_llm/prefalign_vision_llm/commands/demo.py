@@ -95,7 +95,7 @@ def _run(
     for name in arms:
         if name not in ARMS:
             raise unknown_name("arm", name, ARMS)
-    scenery: dict[str, Any] = {}
+    scenery: Any = {}  # the icons, or keyword arguments of `prepare` for photographs
     if photos is not None:
         from prefalign_vision_llm.demo.photographs import photograph_world
 
