@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from prefalign.interfaces import Batch
@@ -38,7 +39,12 @@ class RecordLoader(DataLoader):
     def __init__(
         self, data: Any, sampler: RecordSampler, batch_size: int, collate: Callable[..., Batch], **options: Any
     ):
-        super().__init__(data, batch_size=batch_size, sampler=sampler, collate_fn=collate, **options)
+        # Each pass draws a seed for its workers. From the global generator it would shift what training draws next, and
+        # a run resumed at an epoch's beginning would go another way than one that came there.
+        generator = torch.Generator()
+        super().__init__(
+            data, batch_size=batch_size, sampler=sampler, collate_fn=collate, generator=generator, **options
+        )
         self._position = 0
         self._resume_at = 0
 
