@@ -145,13 +145,16 @@ def test_kept_features_are_dropped_when_the_tower_changes(llava_family: Any, mak
 
 
 def test_kept_features_do_not_outlive_the_freezing(llava_family: Any, make_record: MakeRecord) -> None:
-    """Without a reference that shares it, a tower may be unfrozen; a batch that was scored before then trains it too."""
+    """A tower that no reference shares may be unfrozen: batches that were scored before train it like any other."""
     policy = llava_family.policy()
     batch = policy.collate([policy.encode(make_record(1))])
     policy.scores(batch)
     policy.network.model.vision_tower.requires_grad_(True)
     policy.scores(batch).logps.sum().backward()
     assert any(p.grad is not None and p.grad.any() for p in policy.network.model.vision_tower.parameters())
+    fresh = policy.collate([policy.encode(make_record(1))])
+    policy.scores(fresh)
+    assert "image_features" not in fresh.inputs
 
 
 def test_text_only_rows_keep_images_company(
@@ -185,7 +188,8 @@ def test_settings_and_weights_from_a_folder(llava_family: Any, make_record: Make
     """A config with a processor's folder gives random weights that depend on the seed; bfloat16 is near float32."""
     llava_family.policy().save_pretrained(tmp_path)
     record = make_record(1)
-    scores = {}
+    scores: dict[str, torch.Tensor] = {}
+    seen: list[torch.dtype] = []
     for name, options in {
         "float": {"model": str(tmp_path)},
         "half": {"model": str(tmp_path), "dtype": "bfloat16"},
@@ -196,6 +200,10 @@ def test_settings_and_weights_from_a_folder(llava_family: Any, make_record: Make
         policy = ChatVLM(**options)
         policy.configure_model()
         scores[name] = policy.scores(policy.collate([policy.encode(record)])).logps
+        if name == "half":
+            policy.network.model.vision_tower.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+            policy.scores(policy.collate([policy.encode(record)]))
+    assert seen == [torch.bfloat16]
     assert scores["half"].dtype == torch.float32
     torch.testing.assert_close(scores["half"], scores["float"], rtol=0.05, atol=0.05)
     assert torch.equal(scores["seed 0"], scores["seed 0 again"])
