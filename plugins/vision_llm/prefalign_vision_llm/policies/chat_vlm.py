@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prefalign.data.media import MAX_PIXELS
 from prefalign.interfaces import Batch, PrefalignError, Prompt, Response
-from prefalign.models.pretrained import DType, LoraSettings
+from prefalign.models.pretrained import DType, LoraSettings, from_pretrained
 from prefalign.policies.token import TokenPolicy
 from prefalign_vision_llm.policies.codec import VisionCodec
 from prefalign_vision_llm.policies.features import deal_features, feature_count, features_only
@@ -100,11 +100,11 @@ class ChatVLM(TokenPolicy):
             settings = dict(self.source)
             config = AutoConfig.for_model(settings.pop("model_type"), **settings)
         else:
-            config = AutoConfig.from_pretrained(self.source, **self._hub)
+            config = from_pretrained(AutoConfig, self.source, **self._hub)
         image_token_id = getattr(config, "image_token_id", None)
         if image_token_id is None:
             raise PrefalignError(f"{self.source}: the configuration {type(config).__name__} names no image token")
-        processor = AutoProcessor.from_pretrained(tokenizer, **self._hub)
+        processor = from_pretrained(AutoProcessor, tokenizer, **self._hub)
         ends = [getattr(config, name, None) for name in ("vision_start_token_id", "vision_end_token_id")]
         frame = ("", "") if None in ends else tuple(processor.tokenizer.convert_ids_to_tokens(ends))
         return VisionCodec(processor, image_token_id, max_length, self._max_pixels, frame)

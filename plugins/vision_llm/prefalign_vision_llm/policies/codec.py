@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from prefalign.data.media import MAX_PIXELS, load_image
 from prefalign.interfaces import Batch, Message, PrefalignError, PreferenceRecord, Prompt, RecordError, Slot
 from prefalign.models.tokens import TextCodec, TokenExample, TokenRow, spans_to_weights
 from prefalign_vision_llm.policies.images import collate_images
-
-_ALIGNED = "token_type_ids"
+from prefalign_vision_llm.policies.types import ALIGNED, collate_types
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ class VisionCodec(TextCodec):
             for name, value in encoded.items()
             if isinstance(value, Tensor) and name not in ("input_ids", "attention_mask", "labels")
         }
-        foreign = [n for n, v in side.items() if v.shape[:2] == (1, len(ids)) and not n.endswith(_ALIGNED)]
+        foreign = [n for n, v in side.items() if v.shape[:2] == (1, len(ids)) and not n.endswith(ALIGNED)]
         if foreign:
             problem = (
                 f"the processor returns {foreign[0]!r} for every token, and how it continues over an answer is unknown"
@@ -309,26 +307,13 @@ class VisionCodec(TextCodec):
             contexts.setdefault(id(row.side), row)
         order = {key: place for place, key in enumerate(contexts)}
         starts = batch.inputs["completion_mask"].long().argmax(-1).tolist()  # type: ignore[attr-defined]
-        batch.inputs |= self._aligned(rows, starts, batch.inputs["attention_mask"])  # type: ignore[arg-type]
+        batch.inputs |= collate_types(rows, starts, batch.inputs["attention_mask"], self.image_token_id)  # type: ignore[arg-type]
         batch.inputs |= collate_images(
-            [{n: v for n, v in row.side.items() if not n.endswith(_ALIGNED)} for row in contexts.values()]
+            [{n: v for n, v in row.side.items() if not n.endswith(ALIGNED)} for row in contexts.values()]
         )
         batch.inputs["row_context"] = [order[id(row.side)] for row in rows]
         batch.inputs["image_tokens"] = [row.prompt.count(self.image_token_id) for row in contexts.values()]
         return batch
-
-    def _aligned(self, rows: Sequence[TokenRow], starts: Sequence[int], attention: Tensor) -> dict[str, Tensor]:
-        """The tensors that have one value per token, continued over the responses; 0 on padding."""
-        names = sorted({name for row in rows for name in row.side if name.endswith(_ALIGNED)})
-        found = {}
-        for name in names:
-            value = torch.zeros_like(attention)
-            for index, (row, start) in enumerate(zip(rows, starts, strict=True)):
-                if name in row.side:
-                    value[index, :start] = row.side[name][0, :start]
-                    value[index, start:] = attention[index, start:] * continued(name, row.side[name], row.prompt, self)
-            found[name] = value
-        return found
 
 
 def located(text: str, full: str, start: int) -> tuple[int, int] | None:
@@ -340,15 +325,3 @@ def located(text: str, full: str, start: int) -> tuple[int, int] | None:
         if (found := full.find(written, start)) >= 0:
             return found - text.index(written), found + len(written)
     return None
-
-
-def continued(name: str, types: Tensor, prompt: Sequence[int], codec: VisionCodec) -> int:
-    """The type of response tokens, from the types (1, P) of the prompt's tokens.
-
-    `token_type_ids` means one of two things. Where image tokens have a type of their own, responses have that of text,
-    0. Where even image tokens have type 0, it tells prompt (0, attended in both directions) from response (1), as in
-    PaliGemma. A model that reads no such tensor is not given it.
-    """
-    if name != _ALIGNED or codec.image_token_id not in prompt:
-        return 0
-    return int(not types.any())
