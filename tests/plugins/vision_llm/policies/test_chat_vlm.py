@@ -49,14 +49,21 @@ def test_trained_parts(llava_family: Any, train_vision: Any, words: tuple[str, .
 def test_parts_that_are_not_trained_stay_in_evaluation_mode(
     llava_family: Any, make_prompt: Callable[..., Prompt]
 ) -> None:
-    policy = llava_family.policy(train_vision="projector").train()
+    """As loaded, after an answer (for which everything is in evaluation mode), and when training mode is asked for."""
+    policy = llava_family.policy(train_vision="projector")
+    model = policy.network.model
+
+    def check() -> None:
+        assert not any(part.training for part in model.vision_tower.modules())
+        assert model.multi_modal_projector.training
+        assert model.language_model.training
+
+    check()
     policy.sample([make_prompt(1)], max_new_tokens=1)
-    tower, projector = policy.network.model.vision_tower, policy.network.model.multi_modal_projector
-    tower.norm = nn.BatchNorm1d(2)
-    for module in (policy, policy.train()):
-        assert not any(part.training for part in tower.modules())
-        assert projector.training
-        assert module.network.model.language_model.training
+    check()
+    model.vision_tower.norm = nn.BatchNorm1d(2)
+    policy.train()
+    check()
     assert not policy.eval().network.model.language_model.training
 
 
