@@ -201,3 +201,62 @@ def test_nothing_to_train_is_said(learning, trainer, data, tokenizer):
     reward = TokenReward(dict(LLAMA), tokenizer, frozen=["model", "score"])
     with pytest.raises(PrefalignError, match="every parameter is frozen"):
         trainer().fit(learning(reward), data())
+
+
+class Logged(Callback):
+    """Keeps the training metrics of every step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append({name.removeprefix("train/"): v.item() for name, v in trainer.logged_metrics.items()})
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")  # TRL's and accelerate's own
+def test_every_step_is_trls(trainer, data, pairs, tokenizer, tmp_path):
+    """TRL's whole reward trainer from the same weights, on the same full batches: loss and metrics of each step."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import RewardConfig, RewardTrainer
+
+    start = TokenReward(LEARNER, tokenizer)
+    start.configure_model()
+    start.save_pretrained(tmp_path / "start")
+    with open(pairs[0]) as file:
+        rows = [json.loads(line) for line in file]
+    settings = RewardConfig(
+        output_dir=str(tmp_path / "trl"),
+        per_device_train_batch_size=24,
+        max_steps=8,
+        learning_rate=3e-3,
+        lr_scheduler_type="constant",
+        max_grad_norm=0.0,
+        center_rewards_coefficient=0.01,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+    peer = RewardTrainer(
+        model=str(tmp_path / "start"),
+        args=settings,
+        train_dataset=Dataset.from_list([{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]),
+        processing_class=AutoTokenizer.from_pretrained(tokenizer),
+    )
+    peer.train()
+    theirs = [entry for entry in peer.state.log_history if "accuracy" in entry]
+    ours = Logged()
+    module = RewardLearning(
+        TokenReward(str(tmp_path / "start")),
+        BradleyTerry(center_rewards_coefficient=0.01),
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.0),
+    )
+    trainer(callbacks=[ours], max_epochs=8).fit(module, data(val=None, batch_size=24))
+    assert len(ours.seen) == len(theirs) == 8
+    for step, (mine, peers) in enumerate(zip(ours.seen, theirs, strict=True)):
+        for name in ("loss", "accuracy", "margin", "min_reward", "mean_reward", "max_reward"):
+            assert mine[name] == pytest.approx(peers[name], abs=2e-4), (step, name)
