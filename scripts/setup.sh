@@ -40,5 +40,8 @@ fi
 say "installing the packages of requirements-dev.txt"
 "$venv/bin/uv" pip install --python "$venv/bin/python" --constraints constraints.txt --requirements requirements-dev.txt
 
+say "installing liger-kernel for the oracle tests, without triton (1 GB), which its losses do not need on a CPU"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps 'liger-kernel==0.8.5'
+
 "$venv/bin/python" scripts/check_environment.py
 say "done; activate with: source $venv/bin/activate"
