@@ -55,8 +55,8 @@ class PairAccuracy(Metric):
         taken = {"accuracy", "coverage", "macro_accuracy"} & set(self.subsets)
         if taken or len(set(self.subsets)) < len(self.subsets):
             raise PrefalignError(f"subsets need names of their own, none twice; got {self.subsets}")
-        # One place for pairs of no subset, which comes last.
-        self.add_state("right", torch.zeros(len(self.subsets) + 1, dtype=torch.float64), dist_reduce_fx="sum")
+        # One place for pairs of no subset, which comes last. Half points are counted, so that sums stay exact.
+        self.add_state("halves", torch.zeros(len(self.subsets) + 1, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("judged", torch.zeros(len(self.subsets) + 1, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("seen", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -82,15 +82,15 @@ class PairAccuracy(Metric):
                 raise unknown_name("subset", name, self.subsets)
         places = [len(self.subsets) if name is None else self.subsets.index(name) for name in names]
         index = torch.tensor(places, dtype=torch.long, device=margins.device)[keep]
-        self.right.index_add_(0, index, correct(margins[keep]).to(self.right.dtype))
+        self.halves.index_add_(0, index, (2 * correct(margins[keep])).long())
         self.judged.index_add_(0, index, torch.ones_like(index))
         self.seen += len(margins)
 
     def compute(self) -> dict[str, Tensor]:
         """The scalars that the class names, float32."""
         judged = self.judged.sum()
-        found = {"accuracy": self.right.sum() / judged, "coverage": judged / self.seen}
-        by_subset = self.right[:-1] / self.judged[:-1]
+        found = {"accuracy": self.halves.sum() / (2 * judged), "coverage": judged / self.seen}
+        by_subset = self.halves[:-1] / (2 * self.judged[:-1])
         if self.subsets:
             found["macro_accuracy"] = by_subset.nanmean()
         found |= dict(zip(self.subsets, by_subset, strict=True))
