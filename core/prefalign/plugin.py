@@ -70,6 +70,22 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         "training", "preference_tuning", "prefalign.training.tuning:PreferenceTuning", "Tune a policy on preferences"
     ),
+    Component(
+        "training",
+        "reward_learning",
+        "prefalign.training.reward_learning:RewardLearning",
+        "Learn a reward from judgements",
+    ),
+    Component(
+        "reward", "token", "prefalign.rewards.token:TokenReward", "A language model with a head: scalar or Gaussian"
+    ),
+    Component("reward", "ensemble", "prefalign.rewards.combine:Ensemble", "Mean and disagreement of several rewards"),
+    Component("reward", "weighted", "prefalign.rewards.combine:Weighted", "Weighted sum of rewards"),
+    Component("reward", "product", "prefalign.rewards.combine:Product", "Product of rewards"),
+    Component(
+        "reward", "gated", "prefalign.rewards.combine:Gated", "A reward that counts where others are good enough"
+    ),
+    Component("evaluator", "pair_accuracy", "prefalign.evaluation.accuracy:PairAccuracy", "Pairs ordered as judged"),
     Component("data", "preferences", "prefalign.data.module:PreferenceDataModule", "Records from files or plugins"),
     Component("callback", "samples", "prefalign.training.callbacks.samples:SampleTable", "Answers to fixed prompts"),
     Component(

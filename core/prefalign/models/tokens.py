@@ -68,7 +68,7 @@ def spans_to_weights(response: Response, spans: np.ndarray, record_id: str) -> l
     Args:
         response: its segments are read, on the axes `char` (of its text) and `token` (of its completion).
         spans: (T, 2) half-open span of each completion token in characters of the response's text; tokens outside the
-            text (the end token) have an empty span.
+            text have an empty span, but the one behind its end has [length, length + 1).
         record_id: for messages.
 
     Raises:
@@ -201,6 +201,9 @@ class TextCodec:
                     f"responses[{index}].segments",
                 )
             spans[: len(ids)] = np.clip(np.array(found["offset_mapping"]) - begin, 0, len(text))
+            # The token behind the text decides that it ends; a segment names it as the place behind the last character.
+            behind = 1 + max(np.flatnonzero(spans[:, 0] < spans[:, 1]), default=len(spans))
+            spans[behind : behind + 1] = (len(text), len(text) + 1)
         return Rendered(prompt_text, prompt_ids, ids + added, spans)
 
     def prompt_text(self, prompt: Prompt) -> tuple[str, bool]:

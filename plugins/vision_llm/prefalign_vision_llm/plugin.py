@@ -62,3 +62,13 @@ def prefalign_commands() -> Iterable[Command]:
             "demo", "prefalign_vision_llm.commands.demo:main", "Align a tiny hallucinating model; before and after"
         ),
     )
+
+
+@hookimpl
+def prefalign_open_pairs(uri: str, split: str) -> object | None:
+    """Open the published layout of RLHF-V's corrections, `rlhfv:PATH`."""
+    if not uri.startswith("rlhfv:"):
+        return None
+    from prefalign_vision_llm.corrections.rlhfv import open_rlhfv
+
+    return open_rlhfv(uri, split)

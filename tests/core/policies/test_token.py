@@ -122,6 +122,11 @@ def test_segments_of_a_chat_answer(policy):
     assert row.weights == [3, 1, 1, 1]
 
 
+def test_a_segment_behind_the_last_character_marks_the_end_token(policy):
+    record = pair(Response(text="yes", segments=(Segment(3, 4, 7.0),)))
+    assert policy.encode(record).rows[0].weights == [1, 1, 1, 7]
+
+
 @pytest.mark.parametrize(
     ("segment", "message"),
     [(Segment(7, 9, 2.0), "past the end"), (Segment(0, 1, 2.0, axis="face"), "axes 'char' and 'token'")],
