@@ -77,7 +77,10 @@ COMPONENTS: tuple[Component, ...] = (
         "Learn a reward from judgements",
     ),
     Component(
-        "reward", "token", "prefalign.rewards.token:TokenReward", "A language model with a head: scalar or Gaussian"
+        "reward",
+        "token_reward",
+        "prefalign.rewards.token:TokenReward",
+        "A language model with a head: scalar or Gaussian",
     ),
     Component("reward", "ensemble", "prefalign.rewards.combine:Ensemble", "Mean and disagreement of several rewards"),
     Component("reward", "weighted", "prefalign.rewards.combine:Weighted", "Weighted sum of rewards"),
