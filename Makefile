@@ -56,12 +56,12 @@ test-real: setup ## compare with TRL on a real 135-million-parameter model, minu
 # Teaches a small model to describe pictures of icons, lets it err, tunes it on fine-grained corrections and measures
 # how much less it invents afterwards. No download, no GPU.
 demo: setup ## hallucination tuning from end to end on drawn scenes
-	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo
+	$(PY) -m prefalign.cli.main vision_llm demo
 
 # The same on photographs in place of drawn icons: a Debian package of 161 MB, fetched into .cache the first time.
 demo-photos: setup ## the demonstration on photographs
 	scripts/fetch_stamps.sh
-	OMP_NUM_THREADS=2 $(PY) -m prefalign.cli.main vision_llm demo \
+	$(PY) -m prefalign.cli.main vision_llm demo \
 	    --photos .cache/tuxpaint-stamps/usr/share/tuxpaint/stamps --out runs/demo-photos
 
 benchmark: setup ## time and memory of one preference step beside TRL's

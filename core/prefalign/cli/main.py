@@ -62,6 +62,9 @@ def _run(program: str, arguments: list[str]) -> int:
         return _dispatch(program, arguments)
     except SystemExit as stop:  # a parser that has printed its help, or what is wrong
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if debugging() or not is_input_error(error):
             raise
