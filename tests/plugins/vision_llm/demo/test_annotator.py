@@ -137,7 +137,7 @@ def test_every_reply_is_a_pair_or_verified_or_counted_as_skipped(monkeypatch):
     captions = [
         Reply("a photo of a cup .", True),
         Reply("a photo of a cup and a pan .", True),
-        Reply("a photo of a cup and a", False),
+        Reply("a photo of a cup and a pan .", False),
         Reply("a cup a photo of .", True),
         Reply("a photo of a dog and a cup .", True),
         Reply("a photo of a pan .", True),
