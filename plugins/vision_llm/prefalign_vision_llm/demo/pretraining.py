@@ -38,7 +38,7 @@ class PretrainingRecipe:
     alignment_warmup: int = 50
     pixel_noise: float = 0.05
     clean_steps: int = 1400
-    noisy_steps: int = 550
+    noisy_steps: int = 400
     batch: int = 128
     lr: float = 3e-3
     clean_caption_share: float = 0.15
