@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arms", default="ddpo,dpo,sft", help="ddpo, ddpo_bare, dpo, sft; the first one fills the page"
     )
-    parser.add_argument("--photos", type=Path, help="folder of cut-out photographs, NAME/*.png or NAME.png")
+    parser.add_argument(
+        "--photos", type=Path, help="the stamps folder of tuxpaint-stamps-default, for photographs in place of icons"
+    )
     parser.add_argument("--prepare-only", action="store_true", help="make model and corrections, train nothing")
     parser.add_argument("--captions", type=Path, default=_captions_folder(), help="folder of real captions to score")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
