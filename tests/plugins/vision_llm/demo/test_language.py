@@ -76,6 +76,9 @@ def test_noisy_mentions_are_one_to_six_different_objects_in_random_order():
     drawn = [language.noisy_mentions(scene, ICON_WORLD, rng) for _ in range(300)]
     assert all(1 <= len(names) <= 6 and len(set(names)) == len(names) for names in drawn)
     assert {names[0] for names in drawn} >= set(scene.objects)
+    crowded = _scene("park", "tree", "cup", "laptop", "pan")  # with its three companions one more than fit
+    assert {len(language.noisy_mentions(crowded, ICON_WORLD, rng)) for _ in range(300)} >= {4, 5, 6}
+    assert max(len(language.noisy_mentions(crowded, ICON_WORLD, rng)) for _ in range(300)) == 6
     single = _scene("park", "cup")
     assert all(language.noisy_mentions(single, ICON_WORLD, rng) for _ in range(300))
 

@@ -49,6 +49,7 @@ def test_without_gates_all_steps_are_taken_and_the_stages_train_what_they_should
     tower = {name: value.clone() for name, value in model.model.vision_tower.state_dict().items()}
     assert _pretrain(model, processor, annotated, alignment_steps=0).clean_steps == 3
     assert all(torch.equal(value, tower[name]) for name, value in model.model.vision_tower.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in model.model.vision_tower.parameters())
     assert not torch.equal(model.lm_head.weight, before["lm_head.weight"])
 
 
