@@ -53,6 +53,14 @@ def test_each_wheel_holds_exactly_the_files_of_its_package(wheels):
     assert held == expected
 
 
+def test_each_wheel_carries_the_licence(wheels):
+    text = (ROOT / "LICENSE").read_bytes()
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+            assert archive.read(name) == text
+
+
 def test_installed_wheels_run_far_from_the_source_tree(wheels, tmp_path):
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "--quiet", "install", "--no-deps", "--no-index", "--target", target, *wheels)
