@@ -6,7 +6,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm
+SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm plugins/audio/prefalign_audio
 WORKERS ?= 2
 PYTEST_ARGS ?=
 

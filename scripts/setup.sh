@@ -43,5 +43,11 @@ say "installing the packages of requirements-dev.txt"
 say "installing liger-kernel for the oracle tests, without triton (1 GB), which its losses do not need on a CPU"
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps 'liger-kernel==0.8.5'
 
+say "installing the soundfont synthesiser of the sound demonstration, without the audio device it can play on"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps 'tinysoundfont==0.3.7'
+
+# The published torchaudio is built for CUDA; beside a CPU build of torch it cannot be imported until this has run.
+"$venv/bin/python" -m prefalign.cli.main audio repair-torchaudio
+
 "$venv/bin/python" scripts/check_environment.py
 say "done; activate with: source $venv/bin/activate"
