@@ -50,11 +50,17 @@ def repair() -> Path | None:
     """Delete the extension that does not fit. Returns its path, or None where nothing had to be done.
 
     The file is deleted, not renamed: a file that pip does not know would keep the folder alive after an uninstall, and
-    an empty folder still counts as an installed torchaudio.
+    a leftover folder still counts as an installed torchaudio.
+
+    Raises:
+        TorchaudioError: the file may not be deleted.
     """
     path = misfit()
     if path is not None:
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError as error:
+            raise TorchaudioError(f"{path} cannot be deleted ({error.strerror}); delete it as its owner") from None
     return path
 
 
