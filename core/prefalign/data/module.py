@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
 from prefalign.data.quarantine import write_quarantine
-from prefalign.data.sampler import RecordLoader, RecordSampler
+from prefalign.data.sampler import AnchorPlan, Draw, RecordLoader, RecordSampler
 from prefalign.data.sources import concatenate, open_records
 from prefalign.interfaces import Batch, Codec, PrefalignError, PreferenceRecord, RecordError, RecordSource
 
@@ -48,12 +49,37 @@ class EncodedRecords(Dataset):
         """The record itself, as samples and cards show it."""
         return self.source[int(self.kept[index])]
 
-    def __getitem__(self, index: int) -> Any:
+    def encode(self, index: int) -> Any:
+        """The record as the codec encodes it."""
         if self.remembered is None:
             return self.codec.encode(self.record(index))
         if index not in self.remembered:
             self.remembered[index] = self.codec.encode(self.record(index))
         return self.remembered[index]
+
+
+class DrawnRecords(Dataset):
+    """Encoded records with the draws that asked for them.
+
+    Args:
+        records: the main set.
+        anchors: the anchoring set, if there is one.
+    """
+
+    def __init__(self, records: EncodedRecords, anchors: EncodedRecords | None = None) -> None:
+        self.records, self.anchors = records, anchors
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def record(self, index: int) -> PreferenceRecord:
+        """A record of the main set, as samples and cards show it."""
+        return self.records.record(index)
+
+    def __getitem__(self, draw: Draw) -> tuple[Draw, Any]:
+        part = self.anchors if draw.anchor else self.records
+        assert part is not None
+        return draw, part.encode(draw.index)
 
 
 class Collate:
@@ -62,8 +88,13 @@ class Collate:
     def __init__(self, codec: Codec, needs: frozenset[str]) -> None:
         self.codec, self.needs = codec, needs
 
-    def __call__(self, examples: Sequence[Any]) -> Batch:
-        return self.codec.collate(examples, self.needs)
+    def __call__(self, drawn: Sequence[tuple[Draw, Any]]) -> Batch:
+        draws, examples = zip(*drawn, strict=True)
+        batch = self.codec.collate(examples, self.needs)
+        batch.visits = torch.tensor([draw.visit for draw in draws])
+        if any(draw.anchor for draw in draws):
+            batch.relations = batch.relations.anchored([draw.anchor for draw in draws])
+        return batch
 
 
 class PreferenceDataModule(LightningDataModule):
@@ -71,6 +102,8 @@ class PreferenceDataModule(LightningDataModule):
 
     Args:
         train, val, test: files, folders or plugin URIs of records; several are joined.
+        anchor: the same of an anchoring set, `anchor_batch_size` of whose records join every training batch: data that
+            the model is to stay good at, for the objective `core/anchored`. Each has one response.
         batch_size: records per batch and process.
         eval_batch_size: the same for validation and test; `batch_size` if None.
         num_workers: worker processes that read and encode.
@@ -99,12 +132,17 @@ class PreferenceDataModule(LightningDataModule):
         quarantine: str | None = None,
         check_encoding: bool = True,
         keep_encoded: bool = False,
+        anchor: str | list[str] | None = None,
+        anchor_batch_size: int = 8,
     ) -> None:
         super().__init__()
         self.splits: dict[str, list[str]] = {
             name: [value] if isinstance(value, str) else list(value or [])
-            for name, value in {"train": train, "val": val, "test": test}.items()
+            for name, value in {"train": train, "val": val, "test": test, "anchor": anchor}.items()
         }
+        if anchor_batch_size < 1:
+            raise PrefalignError(f"expected an anchor_batch_size of at least 1, got {anchor_batch_size}")
+        self.anchor_batch_size = anchor_batch_size
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers, self.shuffle, self.seed = num_workers, shuffle, seed
         self.on_bad_record, self.quarantine, self.check_encoding = on_bad_record, quarantine, check_encoding
@@ -122,7 +160,7 @@ class PreferenceDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the sources of this stage and refuse what cannot be used."""
-        wanted = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"], "predict": ["test"]}[stage]
+        wanted = {"fit": ["train", "val", "anchor"], "validate": ["val"], "test": ["test"], "predict": ["test"]}[stage]
         if stage == "fit" and not self.splits["train"]:
             raise PrefalignError("no training data: set data.train to a file, a folder or a plugin's URI of records")
         if stage == "fit" and not self.splits["val"] and self.trainer is not None:
@@ -130,6 +168,20 @@ class PreferenceDataModule(LightningDataModule):
         for split in wanted:
             if self.splits[split] and split not in self.encoded:
                 self.encoded[split] = self._open(self.splits[split], split)
+        if "anchor" in self.encoded:
+            self._check_anchors(self.encoded["anchor"])
+
+    @property
+    def has_anchors(self) -> bool:
+        """Whether training batches bring anchoring records."""
+        return bool(self.splits["anchor"])
+
+    def _check_anchors(self, anchors: EncodedRecords) -> None:
+        for index in range(len(anchors)):
+            record = anchors.record(index)
+            if len(record.responses) != 1:
+                problem = f"an anchoring record has one response, and this one has {len(record.responses)}"
+                raise record.error(problem, "responses").located(anchors.source.name)
 
     def _consumer(self) -> Consumer:
         assert self.trainer is not None, "the data module works inside a Trainer"
@@ -171,17 +223,21 @@ class PreferenceDataModule(LightningDataModule):
             return []
         assert self.trainer is not None
         consumer, data = self._consumer(), self.encoded[split]
+        anchors = self.encoded.get("anchor") if split == "train" else None
+        plan = None if anchors is None else AnchorPlan(len(anchors), self.anchor_batch_size, batch_size)
         sampler = RecordSampler(
             data,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
             shuffle=shuffle,
             seed=self.seed,
+            count_visits=split == "train",
+            anchors=plan,
         )
         return RecordLoader(
-            data,
+            DrawnRecords(data, anchors),
             sampler,
-            batch_size,
+            batch_size + (0 if plan is None else plan.per_batch),
             Collate(consumer.codec, consumer.needs),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

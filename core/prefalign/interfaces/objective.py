@@ -35,10 +35,12 @@ class Objective(nn.Module, ABC):
         needs: names from `prefalign.interfaces.policy.NEEDS`; checked before any weight is loaded.
         batch_dependent: the loss of a pair depends on the other pairs of its batch, so that accumulating gradients
             over small batches is not the same as one large batch.
+        anchored: it reads `Relations.anchors`; others refuse to run with an anchoring set.
     """
 
     needs: frozenset[str] = frozenset()
     batch_dependent: bool = False
+    anchored: bool = False
 
     @abstractmethod
     def forward(

@@ -7,7 +7,7 @@ the data loader's workers. Its weights are loaded by `configure_model`, after ev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +21,7 @@ from prefalign.interfaces.scores import Batch, ResponseScores
 #: What an objective may ask of a policy (see `Policy.provides`).
 NEEDS: dict[str, str] = {
     "token_logps": "log-probabilities per token",
+    "likelihood": "the plain likelihood of a response, without weights of its tokens",
     "collision": "the summed squared probabilities per token",
     "entropy": "the entropy per token",
     "prompt_logps": "log-probabilities of the prompt",
@@ -73,9 +74,27 @@ class Policy(nn.Module, ABC):
     def scores(self, batch: Batch, needs: frozenset[str] = frozenset()) -> ResponseScores:
         """Scores of the batch's N rows, differentiable in the trainable parameters."""
 
-    def token_layout(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
-        """(N, T) mask of the scored positions and their weights, had without running the model; None without tokens."""
-        return None
+    def replays(self, batch: Batch) -> Iterable[Batch]:
+        """The batch in every form in which training will score it, for references that are computed ahead.
+
+        Families that draw noise yield one form per draw, with keys of their own.
+
+        Raises:
+            CapabilityError: if the number of draws is not bounded.
+        """
+        return (batch,)
+
+    @abstractmethod
+    def stored(self, scores: ResponseScores) -> list[Tensor]:
+        """One flat tensor per row that holds what a cache must keep of its scores."""
+
+    @abstractmethod
+    def restored(self, values: Sequence[Tensor], batch: Batch) -> ResponseScores:
+        """The scores whose rows `stored` gave, without running the model; the weights are those of the batch."""
+
+    def keys(self, batch: Batch) -> list[str]:
+        """One key per row, equal where the untrained policy would give equal numbers to store."""
+        return batch.keys
 
     @abstractmethod
     def sample(

@@ -6,7 +6,7 @@ Axes: N responses (rows) of R records, B pairs among them, T token positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import torch
@@ -45,9 +45,11 @@ class ResponseScores(_OnDevice):
 
     Attributes:
         logps: (N,) score of each response: in nats, the sum over its tokens of weight times log-probability; for a
-            denoiser, minus half its mean squared error. float32 or float64.
+            denoiser, minus (half) its mean squared error. float32 or float64.
         lengths: (N,) number of scored units (completion tokens; 1 for a denoiser), float.
-        units: `nats` or `mse/2`; defaults of beta belong to a unit.
+        units: `nats`; or `mse/2` or `mse`, which say that `logps` is minus half the denoising error or minus the whole.
+            Defaults of beta belong to a unit.
+        errors: (N,) mean squared denoising errors; None for families with a likelihood in nats.
         token_logps: (N, T) unweighted log-probabilities in nats, 0 outside `mask`; None for families without tokens.
         mask: (N, T) True on the tokens that belong to the response, its end token included.
         weights: (N, T) weight of each token, 1 unless the record's segments say otherwise, 0 outside `mask`.
@@ -60,6 +62,7 @@ class ResponseScores(_OnDevice):
     logps: Tensor
     lengths: Tensor
     units: str = "nats"
+    errors: Tensor | None = None
     token_logps: Tensor | None = None
     mask: Tensor | None = None
     weights: Tensor | None = None
@@ -91,6 +94,7 @@ class Relations(_OnDevice):
         ids: the R records' ids, for messages.
         annotators: the R records' annotators.
         mismatched: (M,) rows that answer another record's prompt, for KTO's baseline; they are in no pair.
+        anchors: (A,) rows of an anchoring set (see `anchored`); they are in no pair and have neither label nor reward.
     """
 
     record: Tensor
@@ -107,6 +111,7 @@ class Relations(_OnDevice):
     ids: list[str]
     annotators: list[str | None]
     mismatched: Tensor
+    anchors: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     @classmethod
     def from_records(cls, records: Sequence[PreferenceRecord], mismatched: int = 0) -> Relations:
@@ -151,6 +156,25 @@ class Relations(_OnDevice):
             mismatched=torch.arange(total, total + mismatched),
         )
 
+    def anchored(self, records: Sequence[bool]) -> Relations:
+        """The same with the rows of the marked records as anchors, which are not judged but held likely.
+
+        Args:
+            records: R flags.
+        """
+        of = self.record.clamp(min=0)
+        anchor = torch.tensor(records, dtype=torch.bool)[of] & (self.record >= 0)
+        kept = ~anchor[self.chosen]
+        pairs = ("chosen", "rejected", "probability", "tie", "margin", "pair_weight")
+        return replace(
+            self,
+            **{name: getattr(self, name)[kept] for name in pairs},
+            label=self.label.masked_fill(anchor, float("nan")),
+            reward=self.reward.masked_fill(anchor, float("nan")),
+            rank=self.rank.masked_fill(anchor, -1),
+            anchors=anchor.nonzero().squeeze(-1),
+        )
+
     @property
     def unpaired(self) -> Tensor:
         """(N,) bool: rows with a label that stand in no pair (verified answers, thumbs up or down)."""
@@ -168,11 +192,14 @@ class Batch(_OnDevice):
         inputs: whatever the policy's `scores` reads; tensors move with the batch, other values stay.
         relations: the judgements over the batch's rows.
         keys: one content key per row, equal for equal model inputs; reference caches look values up by it.
+        visits: (R,) how often training has drawn each record before; None outside of training. Policies that draw noise
+            derive it from this, so that a record's n-th visit meets the same noise in every run.
     """
 
     inputs: dict[str, object]
     relations: Relations
     keys: list[str]
+    visits: Tensor | None = None
 
 
 __all__ = ["Batch", "Relations", "ResponseScores"]

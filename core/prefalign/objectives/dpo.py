@@ -25,7 +25,13 @@ from prefalign.interfaces import (
 from prefalign.objectives.metrics import mean_metrics, pair_metrics
 from prefalign.objectives.pairs import PairLoss, PairScores, Side, build_pair_losses, refuse_unread
 from prefalign.objectives.pairwise_losses import SFT
-from prefalign.objectives.scoring import SequenceScore, check_unit, in_full_precision, token_form
+from prefalign.objectives.scoring import (
+    SequenceScore,
+    default_beta,
+    error_metrics,
+    in_full_precision,
+    plain_likelihood,
+)
 
 
 class DPO(Objective):
@@ -36,8 +42,8 @@ class DPO(Objective):
     p = 1/2. A batch without pairs costs 0 with a connected gradient.
 
     Args:
-        beta: strength of the tie to the reference, > 0. Default 0.1, which fits scores in nats; for other units it must
-            be given.
+        beta: strength of the tie to the reference, > 0. Default 0.1 for scores in nats, 2000 for half a denoising error
+            and 1000 for a whole one.
         loss_type: name of a loss, `package.module:Class` of one, a `PairLoss`, or a list of these.
         loss_weights: one factor for each loss; default 1.
         label_smoothing: probability ε that a label is wrong. `sigmoid` honours it (conservative DPO).
@@ -53,7 +59,8 @@ class DPO(Objective):
             eq. 5).
         use_weighting: multiply the loss by both responses' confidence (WPO, arXiv 2406.11827).
         record_margins: honour the records' margins.
-        nll_weight: factor of the token-mean negative log-likelihood of the chosen responses; the loss `sft`.
+        nll_weight: factor of the token-mean negative log-likelihood of the chosen responses, or of their denoising
+            error (TangoFlux's CRPO, arXiv 2412.21037); the loss `sft`.
         verified_weight: factor of the token-mean negative log-likelihood of desirable responses that stand in no pair.
 
     Raises:
@@ -119,12 +126,19 @@ class DPO(Objective):
         self.losses = cast(list[PairLoss], nn.ModuleList(losses))
         #: β of the logged rewards; None if no loss has one.
         self.beta: float | None = next((b for loss in losses if (b := getattr(loss, "beta", None)) is not None), None)
-        self._default_beta = beta is None and self.beta is not None and any(isinstance(i, str) for i in chosen)
+        #: Losses that were called by name and given no β: they take the usual one of the scores' unit.
+        self._without_beta = [
+            loss
+            for loss, item in zip(losses, chosen, strict=False)
+            if beta is None and isinstance(item, str) and hasattr(loss, "beta")
+        ]
         self.batch_dependent = bool(verified_weight) or any(loss.batch_dependent for loss in losses)
         self.needs = frozenset[str]().union(*(loss.needs for loss in losses))
-        self._likelihood = "token_logps" in self.needs
-        if self.score.by_token or use_weighting or verified_weight:
+        self._likelihood = "likelihood" in self.needs
+        if self.score.by_token or use_weighting:
             self.needs |= {"token_logps"}
+        if verified_weight:
+            self.needs |= {"likelihood"}
         if use_weighting:
             self.needs |= {"collision"}
 
@@ -135,10 +149,11 @@ class DPO(Objective):
 
         Raises:
             CapabilityError: if the scores lack what `needs` names.
-            PrefalignError: for records whose margins, soft labels or weights the losses cannot honour, and for a
-                default β with scores that are not in nats.
+            PrefalignError: for records whose margins, soft labels or weights the losses cannot honour.
         """
-        self._check(policy, relations)
+        self._check(relations)
+        for loss in self._without_beta:
+            loss.beta = self.beta = default_beta(policy)
         policy = in_full_precision(policy)
         pairs = self.pair_scores(policy, reference, relations)
         metrics: dict[str, Tensor] = {}
@@ -151,6 +166,7 @@ class DPO(Objective):
             loss = loss + self.verified_weight * nll
             metrics["verified_nll_loss"] = nll.detach()
         metrics |= mean_metrics(logps__chosen=pairs.chosen.logps, logps__rejected=pairs.rejected.logps)
+        metrics |= error_metrics(policy, reference, chosen=relations.chosen, rejected=relations.rejected)
         margins = None
         if self.beta is not None:
             rewards = self.rewards(pairs)
@@ -190,7 +206,7 @@ class DPO(Objective):
 
     def likelihood(self, policy: ResponseScores, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) unweighted log-probabilities of the rows in nats, and (B,) the numbers of tokens behind them."""
-        return token_form(policy)[0][rows].sum(-1), policy.lengths[rows]
+        return plain_likelihood(policy, rows)
 
     def rewards(self, pairs: PairScores) -> tuple[Tensor, Tensor]:
         """(B,) implicit rewards of the chosen and the rejected responses, for the metrics."""
@@ -210,8 +226,7 @@ class DPO(Objective):
         # Where the judgement is certain, `swapped` is blank: no overflow there can turn into 0 · ∞.
         return probability.to(judged) * judged + (1 - probability).to(judged) * loss(swapped)
 
-    def _check(self, policy: ResponseScores, relations: Relations) -> None:
-        check_unit(policy, self._default_beta)
+    def _check(self, relations: Relations) -> None:
         names = ", ".join(loss.name for loss in self.losses)
         heedless = self.record_margins and not any("margin" in loss.honours for loss in self.losses)
         if heedless and bool(relations.margin.any()):
@@ -261,9 +276,8 @@ def _pair_confidence(policy: ResponseScores, relations: Relations) -> Tensor:
 
 def _verified_nll(policy: ResponseScores, relations: Relations) -> Tensor:
     """Scalar mean over the tokens of desirable rows without a partner, 0 if there are none."""
-    logps, _, _ = token_form(policy)
     rows = (relations.unpaired & (relations.label == 1)).nonzero().squeeze(-1)
     if not len(rows):
         return policy.logps[:0].sum()
-    per_row = token_mean_nll(logps[rows].sum(-1), policy.lengths[rows])
+    per_row = token_mean_nll(*plain_likelihood(policy, rows))
     return (per_row * relations.row_weight[rows]).mean()

@@ -9,7 +9,7 @@ from prefalign.functional.links import logistic
 from prefalign.functional.listwise import plackett_luce
 from prefalign.interfaces import CapabilityError, Objective, ObjectiveOutput, PrefalignError, Relations, ResponseScores
 from prefalign.objectives.metrics import mean_metrics, pair_metrics
-from prefalign.objectives.scoring import check_unit, in_full_precision
+from prefalign.objectives.scoring import default_beta, error_metrics, in_full_precision
 
 
 class PlackettLuce(Objective):
@@ -19,15 +19,14 @@ class PlackettLuce(Objective):
     soft labels; tied ranks share their place.
 
     Args:
-        beta: strength of the tie to the reference, > 0. Default 0.1, which fits scores in nats only.
+        beta: strength of the tie to the reference, > 0. Default 0.1 for scores in nats, 2000 for half denoising errors.
     """
 
     def __init__(self, beta: float | None = None) -> None:
         super().__init__()
         if beta is not None and not beta > 0:
             raise PrefalignError(f"expected beta > 0, got {beta}")
-        self.beta = 0.1 if beta is None else beta
-        self._default_beta = beta is None
+        self.beta = beta
         self.needs = frozenset({"reference"})
 
     def forward(
@@ -37,19 +36,20 @@ class PlackettLuce(Objective):
 
         Raises:
             CapabilityError: without reference.
-            PrefalignError: for records with margins, and for a default β with scores that are not in nats.
+            PrefalignError: for records with margins.
         """
         if reference is None:
             raise CapabilityError("PlackettLuce needs a reference, and none was given")
-        check_unit(policy, self._default_beta)
         if bool(relations.margin.any()):
             raise PrefalignError("the records have margins, which PlackettLuce cannot honour")
         policy, reference = in_full_precision(policy), in_full_precision(reference)
-        rewards = self.beta * (policy.logps - reference.logps)
+        beta = default_beta(policy) if self.beta is None else self.beta
+        rewards = beta * (policy.logps - reference.logps)
         losses = torch.cat([self._rankings(rewards, relations), self._plain_pairs(rewards, relations)])
         chosen, rejected = relations.chosen, relations.rejected
         metrics = pair_metrics(rewards[chosen], rewards[rejected])
         metrics |= mean_metrics(logps__chosen=policy.logps[chosen], logps__rejected=policy.logps[rejected])
+        metrics |= error_metrics(policy, reference, chosen=chosen, rejected=rejected)
         loss = losses.sum() / max(len(losses), 1)
         return ObjectiveOutput(loss, losses.detach(), metrics, (rewards[chosen] - rewards[rejected]).detach())
 

@@ -219,15 +219,15 @@ class AOTUnpaired(_SortedLoss):
 
 @register_pair_loss
 class SFT(PairLoss):
-    """Negative log-likelihood of the chosen response, a mean over the tokens of the batch."""
+    """Negative log-likelihood of the chosen response, a mean over the tokens of the batch; or its denoising error."""
 
     name = "sft"
-    needs = frozenset({"token_logps"})
+    needs = frozenset({"likelihood"})
     honours = frozenset({"pair"})
     batch_dependent = True
 
     def forward(self, pairs: PairScores) -> Tensor:
-        """(B,) losses whose mean is in nats per token."""
+        """(B,) losses whose mean is in nats per token, or in units of the squared error."""
         if pairs.chosen.likelihood is None or pairs.chosen.likelihood_lengths is None:
-            raise CapabilityError("the loss 'sft' needs token log-probabilities")
+            raise CapabilityError("the loss 'sft' needs the responses' plain likelihood")
         return token_mean_nll(pairs.chosen.likelihood, pairs.chosen.likelihood_lengths)

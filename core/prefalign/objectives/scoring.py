@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prefalign.functional.length import shorten
 from prefalign.interfaces import CapabilityError, PrefalignError, ResponseScores
+from prefalign.objectives.metrics import mean_metrics
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,40 @@ def in_full_precision(scores: ResponseScores) -> ResponseScores:
     return replace(scores, **wide)
 
 
-def check_unit(scores: ResponseScores, default_beta: bool) -> None:
-    """Refuse a β that the user did not choose for scores that it was not meant for.
+#: The β that is used where none is given, by the unit of the scores. 2000 is Tango 2's and TangoFlux's, on half errors.
+DEFAULT_BETA = {"nats": 0.1, "mse/2": 2000.0, "mse": 1000.0}
+
+
+def default_beta(scores: ResponseScores) -> float:
+    """The usual β for scores of this unit.
 
     Raises:
-        PrefalignError: if β is the default and the scores are not in nats.
+        PrefalignError: for a unit that has none.
     """
-    if default_beta and scores.units != "nats":
-        raise PrefalignError(
-            f"the default beta is meant for scores in nats, and these are in {scores.units}; give beta "
-            "(for denoisers, 100 to 5000 is usual)"
-        )
+    if scores.units not in DEFAULT_BETA:
+        raise PrefalignError(f"there is no default beta for scores in {scores.units}; give beta")
+    return DEFAULT_BETA[scores.units]
+
+
+def error_metrics(policy: ResponseScores, reference: ResponseScores | None, **rows: Tensor) -> dict[str, Tensor]:
+    """Mean denoising errors of the rows by name, under policy and reference; nothing for scores in nats."""
+    if policy.errors is None:
+        return {}
+    found = mean_metrics(**{f"mse__{name}": policy.errors[index] for name, index in rows.items()})
+    if reference is not None and reference.errors is not None:
+        found |= mean_metrics(**{f"ref_mse__{name}": reference.errors[index] for name, index in rows.items()})
+    return found
+
+
+def plain_likelihood(scores: ResponseScores, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """(n,) log-likelihoods of the rows and (n,) numbers of units behind them.
+
+    For tokens the unweighted log-probability in nats and the number of tokens. For denoisers minus the whole error,
+    which is what training on a response minimises, and 1.
+
+    Raises:
+        CapabilityError: if the scores hold neither.
+    """
+    if scores.errors is not None:
+        return -scores.errors[rows], torch.ones_like(scores.errors[rows])
+    return token_form(scores)[0][rows].sum(-1), scores.lengths[rows]

@@ -13,7 +13,7 @@ from prefalign.functional.unary import classifier, prospect
 from prefalign.interfaces import CapabilityError, Objective, ObjectiveOutput, PrefalignError, Relations, ResponseScores
 from prefalign.objectives.metrics import mean_metrics
 from prefalign.objectives.ranks import mean_over_ranks
-from prefalign.objectives.scoring import check_unit, in_full_precision
+from prefalign.objectives.scoring import default_beta, error_metrics, in_full_precision
 from prefalign.objectives.state import ExactBuffers
 
 
@@ -26,7 +26,8 @@ class LabelledRows:
         rewards: (n,) implicit rewards β · log ratio.
         desirable: (n,) bool.
         weight: (n,) weights of the rows' records.
-        baseline: () mean reward of the mismatched rows, at least 0; 0 for objectives without.
+        baseline: () mean reward that the rows are measured from; 0 for objectives without.
+        beta: what the rewards were multiplied by.
     """
 
     logps: Tensor
@@ -34,21 +35,21 @@ class LabelledRows:
     desirable: Tensor
     weight: Tensor
     baseline: Tensor
+    beta: float
 
 
 class UnaryObjective(Objective):
     """Mean over the labelled rows of weight × loss.
 
     Args:
-        beta: strength of the tie to the reference, > 0. Default 0.1, which fits scores in nats only.
+        beta: strength of the tie to the reference, > 0. Default 0.1 for scores in nats, 2000 for half denoising errors.
     """
 
     def __init__(self, beta: float | None) -> None:
         super().__init__()
         if beta is not None and not beta > 0:
             raise PrefalignError(f"expected beta > 0, got {beta}")
-        self.beta = 0.1 if beta is None else beta
-        self._default_beta = beta is None
+        self.beta = beta
         self.needs = frozenset({"reference"})
 
     @abstractmethod
@@ -62,13 +63,12 @@ class UnaryObjective(Objective):
 
         Raises:
             CapabilityError: without reference, or without mismatched rows where `needs` names them.
-            PrefalignError: for a default β with scores that are not in nats.
         """
         if reference is None:
             raise CapabilityError(f"{type(self).__name__} needs a reference, and none was given")
-        check_unit(policy, self._default_beta)
         policy, reference = in_full_precision(policy), in_full_precision(reference)
-        rewards = self.beta * (policy.logps - reference.logps)
+        beta = default_beta(policy) if self.beta is None else self.beta
+        rewards = beta * (policy.logps - reference.logps)
         index = (~relations.label.isnan()).nonzero().squeeze(-1)
         desirable = relations.label[index] == 1
         rows = LabelledRows(
@@ -76,7 +76,8 @@ class UnaryObjective(Objective):
             rewards[index],
             desirable,
             relations.row_weight[index],
-            self._baseline(rewards, relations),
+            self._baseline(rewards, index, relations),
+            beta,
         )
         metrics: dict[str, Tensor] = {}
         losses = self.row_losses(rows, metrics) * rows.weight
@@ -87,12 +88,14 @@ class UnaryObjective(Objective):
             logps__chosen=rows.logps[desirable],
             logps__rejected=rows.logps[~desirable],
         )
+        metrics |= error_metrics(policy, reference, chosen=index[desirable], rejected=index[~desirable])
         if len(good) and len(bad):
             metrics["rewards/margins"] = (good.mean() - bad.mean()).detach()
         loss = losses.sum() / max(len(losses), 1)
         return ObjectiveOutput(loss, losses.detach(), metrics)
 
-    def _baseline(self, rewards: Tensor, relations: Relations) -> Tensor:
+    def _baseline(self, rewards: Tensor, labelled: Tensor, relations: Relations) -> Tensor:
+        """The mean reward of the mismatched rows over all ranks, at least 0; 0 where the objective has none."""
         if "mismatched" not in self.needs:
             return rewards.new_zeros(())
         if not len(relations.mismatched):
@@ -103,14 +106,15 @@ class UnaryObjective(Objective):
 class KTO(UnaryObjective):
     """Kahneman–Tversky optimisation (arXiv 2402.01306) eq. 7, and its unpaired APO relative.
 
-    The baseline z is the policy's mean divergence from the reference, estimated on responses scored under other
-    records' prompts, over all ranks, at least 0 and without gradient.
+    The baseline z is the policy's mean divergence from the reference over all ranks, at least 0 and without gradient.
 
     Args:
-        beta: strength of the tie to the reference, > 0. Default 0.1, which fits scores in nats only.
+        beta: strength of the tie to the reference, > 0. Default 0.1 for scores in nats, 2000 for half denoising errors.
         desirable_weight: factor of desirable rows.
         undesirable_weight: factor of undesirable rows; keep (weight × number of rows) of both kinds within 1 to 4/3.
         loss_type: `kto`, or `apo_zero_unpaired` (arXiv 2408.06266), which has no baseline.
+        baseline: what z is estimated on: `mismatched`, responses scored under other records' prompts, as in KTO; or
+            `batch`, the labelled responses themselves, as in Diffusion-KTO's code (arXiv 2404.04465).
     """
 
     def __init__(
@@ -119,16 +123,23 @@ class KTO(UnaryObjective):
         desirable_weight: float = 1.0,
         undesirable_weight: float = 1.0,
         loss_type: Literal["kto", "apo_zero_unpaired"] = "kto",
+        baseline: Literal["mismatched", "batch"] = "mismatched",
     ) -> None:
         super().__init__(beta)
         self.desirable_weight, self.undesirable_weight = desirable_weight, undesirable_weight
-        if loss_type == "kto":
+        self.batch_dependent = loss_type == "kto"
+        self.of_batch = loss_type == "kto" and baseline == "batch"
+        if loss_type == "kto" and baseline == "mismatched":
             self.needs |= {"mismatched"}
-            self.batch_dependent = True
+
+    def _baseline(self, rewards: Tensor, labelled: Tensor, relations: Relations) -> Tensor:
+        if self.of_batch:
+            return mean_over_ranks(rewards[labelled])[0].clamp(min=0)
+        return super()._baseline(rewards, labelled, relations)
 
     def row_losses(self, rows: LabelledRows, metrics: dict[str, Tensor]) -> Tensor:
         """(n,) losses; logs the baseline, in nats, as `kl`."""
-        metrics["kl"] = rows.baseline / self.beta
+        metrics["kl"] = rows.baseline / rows.beta
         factors = rows.rewards.new_tensor([self.undesirable_weight, self.desirable_weight])
         return factors[rows.desirable.long()] * prospect(rows.rewards, rows.desirable, rows.baseline)
 
@@ -139,7 +150,7 @@ class BCO(ExactBuffers, UnaryObjective):
     δ is the mean of all rewards seen in training, over all ranks; it is kept in buffers and saved with the model.
 
     Args:
-        beta: strength of the tie to the reference, > 0. Default 0.1, which fits scores in nats only.
+        beta: strength of the tie to the reference, > 0. Default 0.1 for scores in nats, 2000 for half denoising errors.
     """
 
     mean: Tensor

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ from torch import Tensor
 from prefalign.functional.fingerprint import fingerprint
 from prefalign.interfaces import Batch, Policy, PrefalignError, ResponseScores
 from prefalign.policies.reference import Reference
-from prefalign.policies.token import scatter, summed
 
 #: Rows held in memory before they are written, so that a killed run loses little.
 ROWS_PER_FILE = 8192
 
 
 class Cached(Reference):
-    """Reference log-probabilities from a cache; no reference model in memory while training.
+    """Reference scores from a cache; no reference model in memory while training.
 
     The rows that are missing are computed when training starts, with a progress bar. With an adapter the adapter is
     switched off for it; else the weights are those before the first step.
@@ -82,20 +81,9 @@ class Cached(Reference):
         was_training = policy.training
         policy.eval()
         for loader in loaders:
-            for batch in track(loader, description="reference log-probabilities", transient=True):
-                rows = [i for i, key in enumerate(batch.keys) if key not in self.values and key not in fresh]
-                if not rows:
-                    continue
-                if not fresh and not policy.has_adapter and fingerprint(policy) != self.model_key:
-                    raise PrefalignError(
-                        "the reference cache lacks rows, and the weights have changed since: restore the cache or "
-                        "start anew without a checkpoint"
-                    )
-                batch = batch.to(next(policy.parameters()).device)
-                with policy.adapter_disabled() if policy.has_adapter else torch.no_grad():
-                    scores = policy.scores(batch)
-                for row in rows:
-                    fresh[batch.keys[row]] = row_values(scores, row).cpu()
+            for batch in track(loader, description="reference scores", transient=True):
+                for form in policy.replays(batch):
+                    fresh.update(self._missing(policy, form, fresh))
                 if len(fresh) >= ROWS_PER_FILE:
                     self._store(fresh, place)
                     fresh = {}
@@ -105,6 +93,22 @@ class Cached(Reference):
             # Every process computed its share of the records; each then reads what the others wrote.
             torch.distributed.barrier()
             self._load(place)
+
+    def _missing(self, policy: Policy, batch: Batch, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What to store of the rows that neither the cache nor `fresh` holds."""
+        keys = policy.keys(batch)
+        rows = [i for i, key in enumerate(keys) if key not in self.values and key not in fresh]
+        if not rows:
+            return {}
+        if not fresh and not policy.has_adapter and fingerprint(policy) != self.model_key:
+            raise PrefalignError(
+                "the reference cache lacks rows, and the weights have changed since: restore the cache or "
+                "start anew without a checkpoint"
+            )
+        batch = batch.to(next(policy.parameters()).device)
+        with policy.adapter_disabled() if policy.has_adapter else torch.no_grad():
+            values = policy.stored(policy.scores(batch))
+        return {keys[row]: values[row].cpu() for row in rows}
 
     def _store(self, fresh: dict[str, Tensor], place: Path) -> None:
         if not fresh:
@@ -125,23 +129,11 @@ class Cached(Reference):
         Raises:
             PrefalignError: for a row that was not there when the cache was made, such as a record read at random.
         """
-        missing = [key for key in batch.keys if key not in self.values]
+        keys = policy.keys(batch)
+        missing = [key for key in keys if key not in self.values]
         if missing:
             raise PrefalignError(
                 f"{len(missing)} rows of the records {batch.relations.ids} are not in the reference cache: "
                 "the same record gave other inputs than when the cache was made. Does its encoding draw at random?"
             )
-        flat = torch.cat([self.values[key] for key in batch.keys])
-        layout = policy.token_layout(batch)
-        if layout is None:
-            device = next(policy.parameters()).device
-            return ResponseScores(flat.to(device), torch.ones(len(flat), device=device), units="mse/2")
-        mask, weights = layout
-        return summed(scatter(flat.to(mask.device), mask), mask, weights)
-
-
-def row_values(scores: ResponseScores, row: int) -> Tensor:
-    """What is stored of one row: its token log-probabilities, or its one score where the family has no tokens."""
-    if scores.token_logps is None or scores.mask is None:
-        return scores.logps[row : row + 1].float()
-    return scores.token_logps[row][scores.mask[row]].float()
+        return policy.restored([self.values[key] for key in keys], batch)

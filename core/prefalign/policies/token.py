@@ -42,7 +42,7 @@ class TokenPolicy(Policy):
         trust_remote_code: run model code that a hub repository brings. Off unless you have read it.
     """
 
-    provides = frozenset({"token_logps", "collision", "entropy", "prompt_logps", "mismatched"})
+    provides = frozenset({"token_logps", "likelihood", "collision", "entropy", "prompt_logps", "mismatched"})
     codec: TextCodec
 
     def __init__(
@@ -138,6 +138,17 @@ class TokenPolicy(Policy):
     def forward_inputs(self, batch: Batch) -> dict[str, Any]:
         """What the network reads of a batch."""
         return {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
+
+    def stored(self, scores: ResponseScores) -> list[Tensor]:
+        """Token log-probabilities (T,) of each row; weights are left out, since the model never sees them."""
+        assert scores.token_logps is not None
+        assert scores.mask is not None
+        return [row[mask].float() for row, mask in zip(scores.token_logps, scores.mask, strict=True)]
+
+    def restored(self, values: Sequence[Tensor], batch: Batch) -> ResponseScores:
+        """The scores whose token log-probabilities are given."""
+        mask, weights = self.token_layout(batch)
+        return summed(scatter(torch.cat(list(values)).to(mask.device), mask), mask, weights)
 
     def token_layout(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(N, T - 1) mask of the scored positions and their weights, aligned with the predicted token."""

@@ -71,8 +71,13 @@ class PreferenceTuning(PreferenceModule):
                 f"{type(self.objective).__name__} compares the pairs of a batch with one another, so accumulating "
                 "gradients over small batches is not the same as one large batch"
             )
+        data = self.trainer.datamodule
+        if getattr(data, "has_anchors", False) and not self.objective.anchored:
+            raise CapabilityError(
+                f"data.anchor is set, and {type(self.objective).__name__} would not look at its records: put it into "
+                "core/anchored, or leave data.anchor out"
+            )
         if self.reference is not None:
-            data = self.trainer.datamodule
             folder = getattr(data, "folder", None)
             loaders = [] if data is None else [data.train_dataloader(), data.val_dataloader()]
             with self.trainer.precision_plugin.forward_context():

@@ -39,10 +39,12 @@ def test_metrics_have_trl_names_and_values(golden):
 
 def test_needs_follow_the_options():
     assert DPO().needs == {"reference"}
-    assert DPO(loss_type="sft").needs == {"token_logps"}
+    assert DPO(loss_type="sft").needs == {"likelihood"}
     assert DPO(use_weighting=True).needs == {"reference", "token_logps", "collision"}
-    for option in ({"ld_alpha": 0.5}, {"average": True}, {"nll_weight": 1.0}, {"verified_weight": 1.0}):
+    for option in ({"ld_alpha": 0.5}, {"average": True}):
         assert DPO(**option).needs == {"reference", "token_logps"}
+    for option in ({"nll_weight": 1.0}, {"verified_weight": 1.0}):
+        assert DPO(**option).needs == {"reference", "likelihood"}
 
 
 def test_batch_dependence_follows_the_losses():
@@ -301,11 +303,21 @@ def test_missing_scores_are_named(golden, relations):
         DPO(use_weighting=True)(policy, reference, pairs)
 
 
-def test_the_default_beta_is_for_nats(scores, relations):
-    errors = scores([-0.1, -0.2], units="mse/2")
-    with pytest.raises(PrefalignError, match="default beta"):
-        DPO()(errors, errors, relations(1))
-    assert DPO(beta=5000)(errors, errors, relations(1)).loss.item() == pytest.approx(math.log(2))
+@pytest.mark.parametrize(("units", "beta"), [("nats", 0.1), ("mse/2", 2000.0), ("mse", 1000.0)])
+def test_the_default_beta_belongs_to_the_unit(scores, relations, units, beta):
+    """A score difference of 1e-3 against the reference gives a reward margin of 1e-3 times the unit's beta."""
+    policy, reference = (scores(logps, units=units) for logps in ([-0.1, -0.2], [-0.1005, -0.1995]))
+    objective = DPO()
+    assert objective(policy, reference, relations(1)).margins.item() == pytest.approx(1e-3 * beta, rel=1e-4)
+    assert objective.losses[0].beta == beta
+    assert DPO(beta=7.0)(policy, reference, relations(1)).margins.item() == pytest.approx(7e-3, rel=1e-4)
+
+
+def test_an_unknown_unit_has_no_default_beta(scores, relations):
+    bits = scores([-0.1, -0.2], units="bits")
+    with pytest.raises(PrefalignError, match="no default beta for scores in bits"):
+        DPO()(bits, bits, relations(1))
+    assert DPO(beta=1.0)(bits, bits, relations(1)).loss.item() == pytest.approx(math.log(2))
 
 
 def test_averaging_refuses_weights_without_a_positive_sum(tokens, relations):

@@ -36,7 +36,7 @@ def test_cpo_adds_the_likelihood_of_the_chosen(tokens, relations):
     """Chosen −1 − 2 over 2 tokens: 1.5 on top of −log σ(0.1 · (−3 + 3)) = log 2."""
     policy = tokens([[-1.0, -2.0], [-3.0]])
     objective = CPO(beta=0.1)
-    assert objective.needs == {"token_logps"}
+    assert objective.needs == {"likelihood"}
     assert objective(policy, None, relations(1)).loss.item() == pytest.approx(math.log(2) + 1.5, abs=1e-12)
 
 
@@ -110,7 +110,7 @@ def test_orpo_nll_covers_the_response_or_the_sequence(tokens, relations):
     policy = tokens([[-1.0, -2.0], [-3.0]], **prompts)
     for nll, expected in (("response", 1.5), ("sequence", 1.8)):
         objective = ORPO(nll=nll)
-        assert objective.needs == {"token_logps"} | ({"prompt_logps"} if nll == "sequence" else set())
+        assert objective.needs == {"likelihood"} | ({"prompt_logps"} if nll == "sequence" else set())
         output = objective(policy, None, relations(1))
         odds = nll_of_sigmoid(log_odds(-1.5) - log_odds(-3.0))
         assert output.metrics["nll_loss"].item() == pytest.approx(expected, abs=1e-12)

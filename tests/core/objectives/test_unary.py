@@ -135,5 +135,5 @@ def test_what_is_missing_is_named(golden, scores, relations):
         BCO()(policy, None, rows)
     with pytest.raises(PrefalignError, match="beta > 0"):
         KTO(beta=-1.0)
-    with pytest.raises(PrefalignError, match="default beta"):
-        BCO()(scores([-1.0], units="mse/2"), scores([-1.0], units="mse/2"), relations(0, extra=[1.0]))
+    with pytest.raises(PrefalignError, match="no default beta"):
+        BCO()(scores([-1.0], units="bits"), scores([-1.0], units="bits"), relations(0, extra=[1.0]))
