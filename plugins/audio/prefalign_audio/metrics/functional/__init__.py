@@ -1,0 +1,1 @@
+"""The metrics' formulas as functions of tensors, without states and without models."""
