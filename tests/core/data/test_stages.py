@@ -32,6 +32,10 @@ from prefalign.interfaces import (
     StageReport,
     Unary,
 )
+from prefalign.policies.denoising import DenoisingPolicy
+from prefalign.policies.token import TokenPolicy
+from prefalign.testing.denoisers import SmallDenoiser
+from prefalign.testing.tiny import LLAMA, save_tokenizer
 
 
 class Letters:
@@ -139,6 +143,38 @@ def test_sampling_forgets_verdicts_over_the_old_responses() -> None:
     old = record("x", "y", verdict=Pair(), criteria={"s": Group((1.0, 2.0))}, weight=0.5)
     (found,), _ = ran(Sample(Letters(), n=3), old)  # type: ignore[arg-type]
     assert (len(found.responses), found.criteria, found.weight) == (3, {}, 0.5)
+
+
+def test_a_denoiser_is_sampled_with_its_own_options() -> None:
+    """Real policies: the same latents for the same record wherever it stands, others after another number of steps."""
+    policy = DenoisingPolicy(SmallDenoiser())
+    stage = Sample(policy, n=2, sweep={"steps": [1, 4]}, options={"guidance": 1.5})
+    found, _ = ran(stage, record("-", id="a"), record("-", id="b"))
+    drawn = [[response.arrays["latents"] for response in item.responses] for item in found]
+    assert [array.shape for array in drawn[0]] == [(3, 4)] * 4
+    assert len({array.tobytes() for array in drawn[0] + drawn[1]}) == 8
+    assert policy.denoiser.network.training
+    (alone,), _ = ran(Sample(DenoisingPolicy(SmallDenoiser()), **stage_options(stage)), record("-", id="b"))
+    assert alone == found[1]
+    assert [response.source for response in alone.responses] == [
+        f"SmallDenoiser steps={steps}" for steps in (1, 1, 4, 4)
+    ]
+    settings = stage.settings()["policy"]
+    assert settings["class"] == "prefalign.policies.denoising.DenoisingPolicy"
+    assert settings == identity(DenoisingPolicy(SmallDenoiser()))
+    assert settings["weights"] != identity(DenoisingPolicy(SmallDenoiser(init_seed=1)))["weights"]
+
+
+def stage_options(stage: Sample) -> dict[str, Any]:
+    return {"n": stage.n, "sweep": stage.sweep, "options": stage.options}
+
+
+def test_a_language_model_is_sampled(tmp_path: Path) -> None:
+    policy = TokenPolicy(LLAMA, save_tokenizer(tmp_path))
+    stage = Sample(policy, n=3, options={"max_new_tokens": 5})
+    found, _ = ran(stage, record("-", id="a"), record("-", id="b"))
+    assert ran(stage, record("-", id="b"))[0] == found[1:]
+    assert len({response.text for item in found for response in item.responses}) > 3
 
 
 def test_empty_candidates_are_left_out() -> None:
