@@ -15,6 +15,13 @@ COMPONENTS: tuple[Component, ...] = (
         "Any Transformers causal language model",
         tags=("variable_length",),
     ),
+    Component(
+        "policy",
+        "denoising",
+        "prefalign.policies.denoising:DenoisingPolicy",
+        "Any diffusion or flow model, with noise that can be replayed",
+        papers=("2311.12908",),
+    ),
     Component("reference", "auto", "prefalign.policies.reference:Auto", "Adapter off if there is one, else a copy"),
     Component("reference", "frozen", "prefalign.policies.reference:Frozen", "A frozen copy of the starting model"),
     Component("reference", "adapter_off", "prefalign.policies.reference:AdapterOff", "The policy without its adapter"),
@@ -52,6 +59,16 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component("objective", "bco", "prefalign.objectives.unary:BCO", "Unpaired, classifier", papers=("2404.04656",)),
     Component("objective", "repo", "prefalign.objectives.repo:REPO", "DPO robust to labels", papers=("2509.24159",)),
+    Component(
+        "objective",
+        "reward_weighted",
+        "prefalign.objectives.reward_weighted:RewardWeighted",
+        "Likelihood weighted by labels or rewards",
+        papers=("2402.00744",),
+    ),
+    Component(
+        "objective", "anchored", "prefalign.objectives.reward_weighted:Anchored", "Any objective, held by other data"
+    ),
     Component("objective", "plackett_luce", "prefalign.objectives.listwise:PlackettLuce", "Rankings of any length"),
     Component(
         "objective",
@@ -88,6 +105,9 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         "reward", "gated", "prefalign.rewards.combine:Gated", "A reward that counts where others are good enough"
     ),
+    Component(
+        "denoiser", "small_denoiser", "prefalign.testing.denoisers:SmallDenoiser", "A perceptron for tests and examples"
+    ),
     Component("evaluator", "pair_accuracy", "prefalign.evaluation.accuracy:PairAccuracy", "Pairs ordered as judged"),
     Component("data", "preferences", "prefalign.data.module:PreferenceDataModule", "Records from files or plugins"),
     Component("callback", "samples", "prefalign.training.callbacks.samples:SampleTable", "Answers to fixed prompts"),
@@ -100,6 +120,13 @@ COMPONENTS: tuple[Component, ...] = (
         "prefalign.training.callbacks.displacement:LikelihoodDisplacement",
         "Alarm when chosen answers lose likelihood",
         papers=("2410.08847",),
+    ),
+    Component(
+        "callback",
+        "drift",
+        "prefalign.training.callbacks.drift:DenoisingDrift",
+        "Alarm when a denoiser loses both responses",
+        papers=("2412.21037",),
     ),
     Component("callback", "export", "prefalign.training.callbacks.export:Export", "Export with model card"),
 )

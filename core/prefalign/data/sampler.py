@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, DistributedSampler
 from prefalign.interfaces import Batch
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Draw:
     """One record that the sampler hands out.
 
     Attributes:

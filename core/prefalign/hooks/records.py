@@ -11,6 +11,7 @@ from prefalign.hooks.errors import RegistrationError, nearest
 
 COMPONENT_KINDS = (
     "policy",
+    "denoiser",
     "reference",
     "reward",
     "encoder",

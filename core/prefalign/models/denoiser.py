@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from prefalign.functional.noise_path import LinearPath, NoisePath
 from prefalign.interfaces import CapabilityError, Media, Prompt
 from prefalign.models.condition import Condition
 from prefalign.models.latents import LatentCodec
+
+#: (null's prediction, condition's prediction, scale) to the prediction that is stepped with.
+Guide = Callable[[Tensor, Tensor, float], Tensor]
 
 
 class Denoiser(nn.Module, ABC):
@@ -85,8 +88,15 @@ class Denoiser(nn.Module, ABC):
         """The media of N latents; empty where the family has no decoder."""
         return [() for _ in latents]
 
-    def set_timesteps(self, scheduler: Any, steps: int, device: torch.device) -> None:
-        """Lay out the sampling steps, as the family's pipeline does."""
+    def guide(self) -> Guide:
+        """A rule of guidance for one run of sampling, which may remember its steps.
+
+        This one extrapolates, u + g (c − u) (arXiv 2207.12598 eq. 6 with g = 1 + w).
+        """
+        return lambda null, conditioned, scale: null + scale * (conditioned - null)
+
+    def set_timesteps(self, scheduler: Any, steps: int, shape: Sequence[int], device: torch.device) -> None:
+        """Lay out the sampling steps for latents (N, …) of this shape, as the family's pipeline does."""
         if isinstance(self.path, LinearPath):
             scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), device=device)
         else:

@@ -152,8 +152,9 @@ class DPO(Objective):
             PrefalignError: for records whose margins, soft labels or weights the losses cannot honour.
         """
         self._check(relations)
-        for loss in self._without_beta:
-            loss.beta = self.beta = default_beta(policy)
+        for unset in self._without_beta:
+            self.beta = default_beta(policy)
+            unset.beta = self.beta  # type: ignore[assignment]  # a plain float on an nn.Module
         policy = in_full_precision(policy)
         pairs = self.pair_scores(policy, reference, relations)
         metrics: dict[str, Tensor] = {}

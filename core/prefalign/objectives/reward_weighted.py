@@ -116,14 +116,16 @@ class Anchored(Objective):
     def forward(
         self, policy: ResponseScores, reference: ResponseScores | None, relations: Relations
     ) -> ObjectiveOutput:
-        """The loss of a batch; what is measured besides is the inner objective's.
+        """The loss of a batch; what is measured besides is the inner objective's. Evaluation goes without anchors.
 
         Raises:
-            CapabilityError: if the batch has no anchors.
+            CapabilityError: if a training batch has no anchors.
         """
-        if not len(relations.anchors):
-            raise CapabilityError("core/anchored needs anchoring records in every batch: set data.anchor")
         out = self.objective(policy, reference, relations)
+        if not len(relations.anchors):
+            if self.training:
+                raise CapabilityError("core/anchored needs anchoring records in every batch: set data.anchor")
+            return out
         logps, lengths = plain_likelihood(in_full_precision(policy), relations.anchors)
         loss: Tensor = (-logps / lengths).mean()
         out.loss = out.loss + self.weight * loss

@@ -311,8 +311,8 @@ class DenoisingPolicy(Policy):
     ) -> Tensor:
         """(P·n, …) latents from as much noise, under the conditions of P prompts.
 
-        The family's own scheduler walks from noise to data; guidance extrapolates from the null condition's prediction,
-        u + g (c − u) (arXiv 2207.12598 eq. 6 with g = 1 + w).
+        The family's own scheduler walks from noise to data, and its rule of guidance leads away from the null
+        condition's prediction.
         """
         denoiser = self.denoiser
         network = denoiser.network
@@ -322,7 +322,8 @@ class DenoisingPolicy(Policy):
         if guidance != 1.0:
             condition = Condition.cat([denoiser.null_condition(condition), condition])
         scheduler = copy.deepcopy(denoiser.scheduler)
-        denoiser.set_timesteps(scheduler, steps, parameter.device)
+        denoiser.set_timesteps(scheduler, steps, noise.shape, parameter.device)
+        guide = denoiser.guide()
         was_training = network.training
         network.eval()
         latents = noise.to(parameter.device) * getattr(scheduler, "init_noise_sigma", 1.0)
@@ -335,7 +336,7 @@ class DenoisingPolicy(Policy):
             prediction = denoiser.predict(twice.to(parameter.dtype), time, condition).to(latents.dtype)
             if guidance != 1.0:
                 null, conditioned = prediction.chunk(2)
-                prediction = null + guidance * (conditioned - null)
+                prediction = guide(null, conditioned, guidance)
             latents = scheduler.step(prediction, timestep, latents, **_randomness(scheduler, generator)).prev_sample
         network.train(was_training)
         return latents

@@ -6,14 +6,32 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_model
 from torch import Tensor, nn
 
 from prefalign.functional.noise_path import LinearPath, NoisePath
-from prefalign.interfaces import Prompt
+from prefalign.interfaces import Pair, PreferenceRecord, Prompt, Response
 from prefalign.models.condition import Condition
 from prefalign.models.denoiser import Denoiser
+from prefalign.models.latents import LATENTS
+
+
+def latent_pairs(count: int, seed: int = 0, channels: int = 3, frames: int = 4) -> list[PreferenceRecord]:
+    """Pairs that a `SmallDenoiser` can learn: chosen latents lie about +1, rejected ones about −1."""
+    generator = np.random.default_rng(seed)
+    records = []
+    for number in range(count):
+        noise = 0.3 * generator.standard_normal((2, channels, frames)).astype(np.float32)
+        chosen, rejected = (Response(arrays={LATENTS: sign + part}) for sign, part in zip((1, -1), noise, strict=True))
+        prompt = Prompt(text=f"word {number % 4}")
+        records.append(
+            PreferenceRecord(
+                id=f"pair-{seed}-{number:04}", prompt=prompt, responses=(chosen, rejected), verdict=Pair(0, 1)
+            )
+        )
+    return records
 
 
 class SmallNetwork(nn.Module):

@@ -114,6 +114,15 @@ class PreferenceModule(LightningModule):
         for name, value in values.items():
             self.log(f"train/{name}", value, prog_bar=name in SHOWN, batch_size=size)
 
+    def on_validation_start(self) -> None:
+        """Set the random state aside: whether there was a validation must not change the training after it, or a run
+        resumed from before the validation would go another way."""
+        self._training_state = random_state()
+
+    def on_validation_end(self) -> None:
+        """Put the random state back."""
+        set_random_state(self._training_state)
+
     def on_validation_epoch_start(self) -> None:
         """Begin the means anew."""
         self._means = EpochMeans()

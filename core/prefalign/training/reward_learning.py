@@ -8,7 +8,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from prefalign.interfaces import Batch, ObjectiveOutput, Reward
 from prefalign.interfaces.objective import RewardObjective
 from prefalign.rewards.combine import Ensemble, mixture
-from prefalign.training.module import PreferenceModule, Schedule, adamw, random_state, set_random_state
+from prefalign.training.module import PreferenceModule, Schedule, adamw
 
 
 class RewardLearning(PreferenceModule):
@@ -37,15 +37,6 @@ class RewardLearning(PreferenceModule):
     def configure_model(self) -> None:
         """Load the reward's weights."""
         self.reward.configure_model()
-
-    def on_validation_start(self) -> None:
-        """Set the random state aside: whether there was a validation must not change the training after it, or a run
-        resumed from before the validation would go another way."""
-        self._training_state = random_state()
-
-    def on_validation_end(self) -> None:
-        """Put the random state back."""
-        set_random_state(self._training_state)
 
     def evaluate_batch(self, batch: Batch) -> ObjectiveOutput:
         """The objective over the rewards of the batch; of an ensemble, the members' mean loss."""

@@ -11,8 +11,10 @@ from safetensors.torch import save_file
 from prefalign.data.module import PreferenceDataModule
 from prefalign.objectives.dpo import DPO
 from prefalign.policies.cached import Cached
+from prefalign.policies.denoising import DenoisingPolicy
 from prefalign.policies.reference import Frozen
 from prefalign.policies.token import TokenPolicy
+from prefalign.testing.denoisers import SmallDenoiser
 from prefalign.testing.tiny import LLAMA
 from prefalign.training.tuning import PreferenceTuning
 
@@ -34,11 +36,15 @@ class Losses(Callback):
 
 
 def main() -> None:
-    folder, tokenizer, train, devices, reference = sys.argv[1:]
+    folder, tokenizer, train, devices, reference, family = sys.argv[1:]
     torch.set_num_threads(1)
+    if family == "tokens":
+        policy, objective = TokenPolicy(dict(LLAMA), tokenizer), DPO(beta=0.1)
+    else:
+        policy, objective = DenoisingPolicy(SmallDenoiser(), replays=2), DPO(beta=50.0)
     module = PreferenceTuning(
-        TokenPolicy(dict(LLAMA), tokenizer),
-        DPO(beta=0.1),
+        policy,
+        objective,
         {"frozen": Frozen, "cached": Cached}[reference](),
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
     )

@@ -1,0 +1,183 @@
+"""What all denoisers of Diffusers share: a pipeline, of which the network is trained and the rest is frozen."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from prefalign.interfaces import PrefalignError, Prompt
+from prefalign.models.condition import Condition
+from prefalign.models.denoiser import Denoiser
+from prefalign.models.pretrained import from_pretrained
+
+
+class DiffusersDenoiser(Denoiser):
+    """A network of Diffusers, and the pipeline that it comes in.
+
+    The pipeline encodes prompts and media and brings the scheduler; it is no part of the module tree, so that its frozen
+    parts are neither trained nor saved, and copies share it. Its own reference to the network is never used.
+
+    Args:
+        model: hub id or folder of a pipeline; or values of the network's config, for random weights beside tiny frozen
+            parts. Values that are not given make the network tiny.
+        dtype: of all weights.
+        init_seed: seed of random weights.
+        steps, guidance: usual number of sampling steps and scale of guidance; the family's if None.
+    """
+
+    #: Class of the pipeline in Diffusers, and the name of the network in it.
+    pipeline_class: ClassVar[str]
+    network_name: ClassVar[str] = "transformer"
+    #: Further options of the pipeline's `from_pretrained`.
+    load_options: ClassVar[Mapping[str, Any]] = {}
+    shared = ("pipeline",)
+
+    def __init__(
+        self,
+        model: str | dict[str, Any],
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        init_seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.dtype, self.init_seed = model, dtype, init_seed
+        self.steps = self.steps if steps is None else steps
+        self.guidance = self.guidance if guidance is None else guidance
+        self.pipeline: Any = None
+
+    @abstractmethod
+    def tiny(self, config: dict[str, Any]) -> Any:
+        """A pipeline with random weights, whose network has this config on top of small values."""
+
+    @abstractmethod
+    def configure_path(self) -> None:
+        """Set `path` as the loaded scheduler and network want it, and check what the constructor was told."""
+
+    def load(self, source: str) -> Any:
+        """The pipeline of a hub id or folder.
+
+        Raises:
+            PrefalignError: if there is none, or it is another family's.
+        """
+        import diffusers
+
+        options = {"torch_dtype": getattr(torch, self.dtype), **self.load_options}
+        return from_pretrained(getattr(diffusers, self.pipeline_class), source, **options)
+
+    def configure_model(self) -> None:
+        """Load or build the pipeline, freeze all of it but the network, and read the noise path off it.
+
+        Raises:
+            PrefalignError: if there is no such pipeline, or the network's config has no such values.
+        """
+        if self.network is not None:
+            return
+        if isinstance(self.model, str):
+            pipeline = self.load(self.model)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.init_seed)
+                pipeline = self.tiny(dict(self.model))
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):
+                part.to(getattr(torch, self.dtype)).requires_grad_(False).eval()
+        self.pipeline = pipeline
+        self.network = getattr(pipeline, self.network_name).requires_grad_(True)
+        self.scheduler = pipeline.scheduler
+        self.configure_path()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        found: torch.device = next(self.network.parameters()).device
+        return found
+
+    def ready(self) -> Any:
+        """The pipeline, with its frozen parts on the network's device."""
+        for name, part in self.pipeline.components.items():
+            if name != self.network_name and isinstance(part, nn.Module):
+                first = next(part.parameters(), None)
+                if first is not None and first.device != self.device:
+                    part.to(self.device)
+        return self.pipeline
+
+    def predict(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """(N, …) predictions; the condition's names are the network's arguments."""
+        return self.call(noisy, time, condition.arguments())
+
+    def call(self, noisy: Tensor, time: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+        """The network's answer, whatever precision it and the arguments have. Times stay as exact as they come."""
+        dtype = self.network.dtype
+        cast = {
+            name: value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+            for name, value in arguments.items()
+        }
+        predicted: Tensor = self.network(noisy.to(dtype), timestep=time, **cast, return_dict=False)[0]
+        return predicted
+
+    def call_by_length(self, noisy: Tensor, time: Tensor, arguments: Mapping[str, Any], lengths: Tensor) -> Tensor:
+        """As `call`, for networks that cannot mask their text: rows of one length (N,) at a time, without padding."""
+        rows = [(lengths == length).nonzero().squeeze(1) for length in lengths.unique()]
+        found = []
+        for mine in rows:
+            taken = {n: v[mine] if isinstance(v, Tensor) else v for n, v in arguments.items()}
+            taken["encoder_hidden_states"] = taken["encoder_hidden_states"][:, : int(lengths[mine[0]])]
+            found.append(self.call(noisy[mine], time[mine], taken))
+        return torch.cat(found)[torch.cat(rows).argsort()]
+
+
+def texts(prompts: Sequence[Prompt]) -> list[str]:
+    """The prompts' plain texts.
+
+    Raises:
+        PrefalignError: for a conversational prompt, or one without text.
+    """
+    found = []
+    for prompt in prompts:
+        if prompt.text is None:
+            kind = "chat turns" if prompt.messages else "no text"
+            raise PrefalignError(f"a denoiser is conditioned on a prompt's plain text, but this one has {kind}: {prompt}")
+        found.append(prompt.text)
+    return found
+
+
+def small_config(network_class: Any, small: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Small values of a network's config with the given ones on top.
+
+    Raises:
+        PrefalignError: for a name that the config has not.
+    """
+    import difflib
+    import inspect
+
+    names = list(inspect.signature(network_class.__init__).parameters)[1:]
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; expected some of {', '.join(names)}"
+            raise PrefalignError(f"model: the config of {network_class.__name__} has no {name!r}{hint}")
+    return {**small, **given}
+
+
+def repeated(condition: Condition, count: int) -> Condition:
+    """The condition of one sample, `count` times."""
+    return Condition(
+        {name: value.expand(count, *value.shape[1:]) for name, value in condition.tensors.items()}, condition.constants
+    )
+
+
+def dynamic_shift(scheduler: Any, tokens: int) -> float:
+    """The shift mu of a flow scheduler's levels for sequences of `tokens`, linear in their number.
+
+    Larger pictures drown in noise later (arXiv 2403.03206, section 5.3.2); Diffusers' pipelines interpolate the logarithm
+    of the shift between two lengths that the scheduler's config names.
+    """
+    config = scheduler.config
+    low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    first, last = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    return float(first + (last - first) * (tokens - low) / (high - low))
