@@ -18,10 +18,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from prefalign.data.fields import Fields, expected
-from prefalign.data.files import locate
-from prefalign.data.jsonl import decode_line
 from prefalign.data.quarantine import Quarantine, quarantine_path
-from prefalign.data.rows import Rows
 from prefalign.data.sources import OnBad
 from prefalign.interfaces import (
     Group,
@@ -34,6 +31,7 @@ from prefalign.interfaces import (
     Unary,
     unknown_name,
 )
+from prefalign_audio.baton.files import HUMAN, MODEL, STATED, open_rows
 from prefalign_audio.captions.parse import parse
 from prefalign_audio.captions.stages import EVENTS
 
@@ -48,10 +46,7 @@ three come in their order."""
 LABEL = "label"
 """Under this name a response's scores keep its label as a number."""
 
-_HUMAN, _MODEL = "feedback", "SED"
 _TASKS: Mapping[str, Task] = {"2": "integrity", "3": "temporal"}
-_STATED = re.compile(r"([23])label")
-_GROUPED = "grouped_ratings"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -98,7 +93,7 @@ class LabelSource(Sequence[PreferenceRecord]):
     ) -> None:
         if on_bad not in ("error", "skip"):
             raise unknown_name("on_bad", on_bad, ("error", "skip"))
-        rows, self.name, self.folder = _open(path)
+        rows, self.name, self.folder = open_rows(path)
         self.media_folder = (self.folder if media_folder is None else Path(media_folder)).resolve()
         self._prompts: dict[tuple[str | None, str], list[_Clip]] = {}
         self._places: dict[str, str] = {}
@@ -174,7 +169,7 @@ def task_of(caption: str, dataset: str | None = None) -> Task:
     events = parse(caption).events
     if not events:
         raise RecordError(f"expected a caption that names events, got {caption!r}", field="captions")
-    stated = _STATED.match(dataset or "")
+    stated = STATED.match(dataset or "")
     if stated:
         return _TASKS[stated[1]]
     if len(events) == 1:
@@ -185,13 +180,13 @@ def task_of(caption: str, dataset: str | None = None) -> Task:
 
 def _label(fields: Fields) -> tuple[float, bool]:
     """The number, and whether people gave it."""
-    if _HUMAN in fields and _MODEL in fields:
-        raise RecordError(f"expected a label under {_HUMAN!r} or under {_MODEL!r}, got both", field=_MODEL)
-    name = _MODEL if _MODEL in fields else _HUMAN
+    if HUMAN in fields and MODEL in fields:
+        raise RecordError(f"expected a label under {HUMAN!r} or under {MODEL!r}, got both", field=MODEL)
+    name = MODEL if MODEL in fields else HUMAN
     label = fields.number(name)
     if not 0 <= label <= 1:
         raise expected("a label from 0 to 1", label, name)
-    return label, name == _HUMAN
+    return label, name == HUMAN
 
 
 def _inside(location: str, folder: Path) -> str:
@@ -202,54 +197,6 @@ def _inside(location: str, folder: Path) -> str:
     if os.path.isabs(location) or not target.is_relative_to(folder) or target == folder:
         raise RecordError(f"expected a path inside {str(folder)!r}, but {location!r} leaves it", field="location")
     return str(target)
-
-
-def _open(path: str | Path) -> tuple[Rows, str, Path]:
-    """The rows of a file, its name and its folder. A `.json` file may hold an array, lines, or one grouped object."""
-    files = locate(str(path))
-    ((file, container), *more) = files.files
-    if more or container not in ("json", "jsonl", "jsonl.gz"):
-        raise PrefalignError(f"{files.name}: expected a file of labels ending in .jsonl, .jsonl.gz or .json")
-    if container == "json":
-        with open(file, "rb") as opened:
-            first = opened.readline()
-            whole = first + opened.read() if first.strip() == b"{" or _GROUPED.encode() in first else b""
-        if whole:
-            return _GroupedRows(whole, files.name), files.name, files.folder
-        if first.lstrip().startswith(b"{"):
-            files = locate(f"jsonl:{path}")
-    return files.rows(), files.name, files.folder
-
-
-class _GroupedRows:
-    """An object of captions, each an object of files and labels, as rows."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self.name = name
-        stated = _STATED.search(name)
-        try:
-            groups = Fields(decode_line(content)).child(_GROUPED)
-            self._rows = [
-                {"captions": caption, "location": file, _HUMAN: label, "dataset": stated and stated[0]}
-                for caption in groups
-                for file, _, label in groups.members(caption)
-            ]
-        except RecordError as error:
-            raise error.located(name) from error
-        if not self._rows:
-            raise RecordError("there are no labels in it", field=_GROUPED, where=name)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def row(self, index: int) -> Mapping[str, Any]:
-        return self._rows[index]
-
-    def place(self, index: int) -> str:
-        return f"{self.name}, clip {self._rows[index]['location']!r}"
-
-    def raw(self, index: int) -> Any:
-        return self._rows[index]
 
 
 def open_baton(uri: str, split: str) -> LabelSource | None:

@@ -109,7 +109,7 @@ _LINK = re.compile(
     rf"(?:{_COMMA}|{_BLANK})(?:(?P<then>{_any(_THEN)})|(?P<after>{_any(_AFTER)})|(?P<with>{_any(_WITH)}))\b"
     rf"(?:,?{_BLANK}(?=\w))"
     rf"|{_COMMA}(?P<set>{_any(_WITH_AFTER_COMMA)}){_BLANK}"
-    rf"|{_COMMA}(?:(?P<and>and){_BLANK})?"
+    rf"|{_COMMA}(?:and{_BLANK})?"
     rf"|[.;]{_BLANK}(?:(?P<late>[Tt]hen|[Aa]fterwards?),?{_BLANK})?(?=\w)"
     rf")",
     re.IGNORECASE,
@@ -135,10 +135,10 @@ def parse(caption: str) -> Caption:
     Returns:
         The parts; a caption without connecting words is one event. A caption of nothing else has none.
     """
-    if len(caption) <= MAX_LENGTH and _EMPTY.fullmatch(caption):
-        return Caption((), (), (caption,))
     if len(caption) > MAX_LENGTH:
         return Caption((caption,), (), ("", ""))
+    if _EMPTY.fullmatch(caption):
+        return Caption((), (), (caption,))
     end = _TRAILING.search(caption)
     stop = end.start() if end else len(caption)
     leading = _LEADING.match(caption, 0, stop)
