@@ -52,7 +52,7 @@ class Score:
         captions: (clips, 2) int64, the classes that the caption names, in its order.
         kinds: (clips,) int64, values of `Kind`.
         events: (clips, 2) int64, the classes that are played.
-        keys: (clips, 2) int64, which recording of the class.
+        recordings: (clips, 2) int64, which recording of the class.
         onsets: (clips, 2) int64, samples.
         gains: (clips, 2) float32; 0 for an event that is missing.
     """
@@ -60,7 +60,7 @@ class Score:
     captions: Tensor
     kinds: Tensor
     events: Tensor
-    keys: Tensor
+    recordings: Tensor
     onsets: Tensor
     gains: Tensor
 
@@ -75,14 +75,14 @@ def all_captions(classes: int) -> Tensor:
 
 
 def draw_score(
-    captions: Tensor, shares: Mapping[Kind, float], keys: int, generator: torch.Generator, overlap: float = 0.0
+    captions: Tensor, shares: Mapping[Kind, float], recordings: int, generator: torch.Generator, overlap: float = 0.0
 ) -> Score:
     """Draw kinds, recordings, onsets and gains for captions.
 
     Args:
         captions: (clips, 2) int64 classes.
         shares: of the kinds; they are scaled to sum 1, and each clip's kind is drawn on its own.
-        keys: recordings that a class has.
+        recordings: how many a class has.
         generator: source of all randomness.
         overlap: seconds in 0..0.5 by which the second event comes earlier than right after the first one's end; both
             are then also shifted together by up to as much, so that no place in the clip gives the order away.
@@ -109,7 +109,7 @@ def draw_score(
         captions=captions,
         kinds=kinds,
         events=torch.where((kinds == Kind.SWAPPED)[:, None], captions.flip(1), captions),
-        keys=torch.randint(keys, (clips, 2), generator=generator),
+        recordings=torch.randint(recordings, (clips, 2), generator=generator),
         onsets=(starts * RATE).round().long(),
         gains=gains,
     )
@@ -120,7 +120,7 @@ def mix(sounds: SoundBank, score: Score, generator: torch.Generator) -> Tensor:
     waveforms = torch.empty(len(score), CLIP_SAMPLES).normal_(0, _NOISE, generator=generator)
     steps = torch.arange(sounds.recordings.shape[-1])
     for part in torch.arange(len(score)).split(_BATCH):
-        played = sounds.recordings[score.events[part], score.keys[part]] * score.gains[part, :, None]
+        played = sounds.recordings[score.events[part], score.recordings[part]] * score.gains[part, :, None]
         places = score.onsets[part, :, None] + steps
         waveforms[part] = waveforms[part].scatter_add(1, places.flatten(1), played.flatten(1))
     return waveforms
@@ -138,7 +138,7 @@ def active_frames(sounds: SoundBank, score: Score, hop: int) -> Tensor:
     energy[..., 1:] = sounds.recordings.double().square().cumsum(-1)
     starts = torch.arange(frames) * hop - _WINDOW // 2 - score.onsets[:, :, None]
     own = energy[
-        score.events[:, :, None], score.keys[:, :, None], torch.stack([starts, starts + _WINDOW]).clamp(0, length)
+        score.events[:, :, None], score.recordings[:, :, None], torch.stack([starts, starts + _WINDOW]).clamp(0, length)
     ]
     rms = score.gains[:, :, None] * ((own[1] - own[0]).clamp(min=0) / _WINDOW).sqrt()
     active = torch.zeros(len(score), frames, sounds.classes)

@@ -35,7 +35,7 @@ def sounds() -> SoundBank:
 def drawn(clips: int, shares: dict[Kind, float], seed: int = 0, overlap: float = 0.0) -> Score:
     generator = torch.Generator().manual_seed(seed)
     captions = all_captions(3)[torch.arange(clips) % 6]
-    return draw_score(captions, shares, keys=2, generator=generator, overlap=overlap)
+    return draw_score(captions, shares, recordings=2, generator=generator, overlap=overlap)
 
 
 def one_clip(sounds: SoundBank, score: Score, index: int) -> list[torch.Tensor]:
@@ -43,7 +43,7 @@ def one_clip(sounds: SoundBank, score: Score, index: int) -> list[torch.Tensor]:
     tracks = []
     for slot in range(2):
         track = torch.zeros(CLIP_SAMPLES)
-        recording = sounds.recordings[int(score.events[index, slot]), int(score.keys[index, slot])]
+        recording = sounds.recordings[int(score.events[index, slot]), int(score.recordings[index, slot])]
         onset = int(score.onsets[index, slot])
         track[onset : onset + len(recording)] = float(score.gains[index, slot]) * recording
         tracks.append(track)

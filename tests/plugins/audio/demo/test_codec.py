@@ -23,7 +23,7 @@ def features() -> torch.Tensor:
     if ABSENT:
         pytest.skip(f"{', '.join(ABSENT)} not installed")
     generator = torch.Generator().manual_seed(0)
-    score = draw_score(all_captions(6).repeat(12, 1), CRAWLED, keys=4, generator=generator)
+    score = draw_score(all_captions(6).repeat(12, 1), CRAWLED, recordings=16, generator=generator)
     return LogMel()(mix(render_sounds(), score, generator))
 
 
