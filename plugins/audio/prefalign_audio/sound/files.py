@@ -13,6 +13,8 @@ from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.truncation import missing
 from prefalign_audio.sound.waveform import Waveform
 
+ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+
 
 def read_sound(source: Media | Path | str | bytes) -> Waveform:
     """Read a sound at its own rate, with its own channels.
@@ -42,6 +44,21 @@ def read_sound(source: Media | Path | str | bytes) -> Waveform:
         return Waveform(torch.from_numpy(samples.T.copy()), rate)
     except SoundError as error:
         raise SoundError(f"{where}: {error}") from None
+
+
+def sound_files(folder: Path | str) -> list[Path]:
+    """The sound files in a folder and its sub-folders, by their endings, in the order of their names.
+
+    Raises:
+        SoundError: there is no such folder, or no sound in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise SoundError(f"{folder}: {'is a file' if root.exists() else 'no such folder'}; expected a folder of sounds")
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    if not found:
+        raise SoundError(f"{folder}: no sounds in it; expected files that end in {', '.join(ENDINGS)}")
+    return found
 
 
 def write_sound(path: Path | str, waveform: Waveform) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from prefalign.interfaces import Media, PrefalignError
 from prefalign_audio.sound.errors import SoundError
-from prefalign_audio.sound.files import read_sound, wav_bytes, write_sound
+from prefalign_audio.sound.files import read_sound, sound_files, wav_bytes, write_sound
 from prefalign_audio.sound.waveform import Waveform
 
 
@@ -125,3 +125,18 @@ def test_cannot_write(tmp_path: Path, name: str) -> None:
     """An unknown ending, none, and a folder that is not there."""
     with pytest.raises(SoundError, match=rf"^{tmp_path / name}: "):
         write_sound(tmp_path / name, noise(frames=10))
+
+
+def test_sound_files(tmp_path: Path) -> None:
+    """By ending, whatever its case, in sub-folders too, in order; folders with such a name are none."""
+    for name in ("b.WAV", "a.flac", "sub/c.mp3", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "d.wav").mkdir()
+    assert [str(path.relative_to(tmp_path)) for path in sound_files(tmp_path)] == ["a.flac", "b.WAV", "sub/c.mp3"]
+    with pytest.raises(SoundError, match="d.wav: no sounds in it"):
+        sound_files(tmp_path / "d.wav")
+    with pytest.raises(SoundError, match="a.flac: is a file; expected a folder of sounds"):
+        sound_files(tmp_path / "a.flac")
+    with pytest.raises(SoundError, match="none: no such folder"):
+        sound_files(tmp_path / "none")
