@@ -14,6 +14,7 @@ from prefalign.functional.fingerprint import fingerprint
 from prefalign.interfaces import Encoder, Media
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.files import read_sound
+from prefalign_audio.sound.waveform import Waveform
 
 #: A clip whose samples all stay this close to one another holds no sound: 16-bit files resolve 3.1e-5.
 SILENCE = 1e-5
@@ -48,7 +49,8 @@ class SoundEncoder(Encoder):
         Raises:
             SoundError: for a file that cannot be read, another rate, several channels, silence, or too short a clip.
         """
-        return checked_samples(medium, self.rate, self.resample, self.downmix, self.min_seconds)
+        sound = checked_sound(medium, self.rate, self.resample, self.downmix, self.min_seconds)
+        return sound.resampled(self.rate).samples[0]
 
     @torch.no_grad()
     def forward(self, media: Sequence[Media]) -> Tensor:
@@ -96,8 +98,8 @@ class TextEncoder(nn.Module, ABC):
         """A hash of weights and preprocessing."""
 
 
-def checked_samples(medium: Media, rate: int, resample: bool, downmix: bool, min_seconds: float) -> Tensor:
-    """(frames,) mono samples of a medium at `rate`; the checks that every encoder makes.
+def checked_sound(medium: Media, rate: int, resample: bool, downmix: bool, min_seconds: float = 0.0) -> Waveform:
+    """A medium as one channel that may be brought to `rate`: the checks that every encoder makes.
 
     Raises:
         SoundError: see `SoundEncoder.samples`.
@@ -112,10 +114,10 @@ def checked_samples(medium: Media, rate: int, resample: bool, downmix: bool, min
         )
     if sound.seconds < min_seconds:
         raise SoundError(f"{place}: expected at least {min_seconds} s of sound, got {sound.seconds:.4f} s")
-    samples = sound.mono().resampled(rate).samples[0]
-    if samples.max() - samples.min() < SILENCE:
+    sound = sound.mono()
+    if sound.samples.max() - sound.samples.min() < SILENCE:
         raise SoundError(f"{place}: the clip is silent, so there is nothing to encode; drop it or count it as a miss")
-    return samples
+    return sound
 
 
 def settings_hash(module: nn.Module, settings: dict[str, Any]) -> str:

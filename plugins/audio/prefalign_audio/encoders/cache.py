@@ -52,11 +52,24 @@ class EmbeddingCache:
         encoder: of sounds or of texts; it is asked only for what the cache lacks.
         folder: where caches are kept, one folder an encoder inside; `embeddings` in prefalign's cache folder if None.
         description: what the progress bar says.
+        device: where it encodes; the accelerator if there is one, if None.
+
+    Attributes:
+        fingerprint: the encoder's, taken once: hashing large weights takes seconds.
     """
 
-    def __init__(self, encoder: Encoder | TextEncoder, folder: Path | None = None, description: str = "embeddings"):
-        self.encoder, self.description = encoder, description
-        self.place = (folder or cache_folder() / "embeddings") / encoder.fingerprint()[:32]
+    def __init__(
+        self,
+        encoder: Encoder | TextEncoder,
+        folder: Path | None = None,
+        description: str = "embeddings",
+        device: torch.device | None = None,
+    ) -> None:
+        self.encoder, self.description, self.fingerprint = encoder, description, encoder.fingerprint()
+        self.device = device or torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        # What one encoder converts another of the same weights refuses, and must not find here.
+        converts = "".join(f"-{name}" for name in ("resample", "downmix") if getattr(encoder, name, False))
+        self.place = (folder or cache_folder() / "embeddings") / f"{self.fingerprint[:32]}{converts}"
         self._rows: dict[str, Tensor] = {}
         self._read: set[Path] = set()
 
@@ -85,6 +98,7 @@ class EmbeddingCache:
 
         keys, items = list(missing), list(missing.values())
         fresh: dict[str, Tensor] = {}
+        self.encoder.to(self.device)
         starts = range(0, len(keys), BATCH)
         try:
             # A bar for a single batch would only flicker.

@@ -94,6 +94,15 @@ def test_encoders_do_not_share_rows(tmp_path: Path, noise: Callable[..., Media])
     assert other.heard == 1
 
 
+def test_what_was_converted_is_still_refused_where_conversion_is_not_wanted(
+    tmp_path: Path, noise: Callable[..., Media]
+) -> None:
+    slow = noise(0, rate=8_000)
+    assert EmbeddingCache(MelStatistics(resample=True), tmp_path / "cache").sounds([slow]).shape == (1, 128)
+    with pytest.raises(SoundError, match="set resample: true"):
+        EmbeddingCache(MelStatistics(), tmp_path / "cache").sounds([slow])
+
+
 def test_texts_are_cached_alike(tmp_path: Path) -> None:
     encoder = Lengths()
     cache = EmbeddingCache(encoder, tmp_path)
