@@ -134,9 +134,9 @@ def test_sound_files(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "d.wav").mkdir()
     assert [str(path.relative_to(tmp_path)) for path in sound_files(tmp_path)] == ["a.flac", "b.WAV", "sub/c.mp3"]
-    with pytest.raises(SoundError, match="d.wav: no sounds in it"):
+    with pytest.raises(SoundError, match=r"d\.wav: no sounds in it"):
         sound_files(tmp_path / "d.wav")
-    with pytest.raises(SoundError, match="a.flac: is a file; expected a folder of sounds"):
+    with pytest.raises(SoundError, match=r"a\.flac: is a file; expected a folder of sounds"):
         sound_files(tmp_path / "a.flac")
     with pytest.raises(SoundError, match="none: no such folder"):
         sound_files(tmp_path / "none")
