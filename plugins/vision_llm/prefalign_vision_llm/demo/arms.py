@@ -1,16 +1,11 @@
 """The arms of the demonstration: one preset, and what each arm changes in it."""
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from prefalign.training.arms import run_arm
 
 PRESET = "vision_llm/rlhfv-tiny"
 
@@ -72,20 +67,5 @@ def train(name: str, prepared: Path, run: Path, seed: int) -> Path:
         RuntimeError: if the command fails; its output is in `fit.log` of the run's folder.
     """
     changes = overrides(ARMS[name], prepared, run) | {"seed_everything": seed}
-    config, done = run / "arm.yaml", run / "done.json"
-    if done.exists() and json.loads(done.read_text())["changes"] == json.loads(json.dumps(changes)):
-        return run / "export"
-    run.mkdir(parents=True, exist_ok=True)
-    config.write_text(yaml.safe_dump(changes), encoding="utf-8")
-    command = [sys.executable, "-m", "prefalign.cli.main", "fit", "--config", PRESET, "--config", str(config)]
-    started = time.perf_counter()
-    with (run / "fit.log").open("w", encoding="utf-8") as log:
-        # A bar that is redrawn a thousand times makes no readable log.
-        quiet = [*command, "--trainer.enable_progress_bar=false"]
-        code = subprocess.run(quiet, stdout=log, stderr=subprocess.STDOUT, env=os.environ, check=False).returncode
-    if code:
-        tail = (run / "fit.log").read_text(encoding="utf-8").strip().splitlines()[-12:]
-        raise RuntimeError(f"{' '.join(command)} failed with code {code}:\n" + "\n".join(tail))
-    seconds = round(time.perf_counter() - started, 1)
-    done.write_text(json.dumps({"changes": changes, "seconds": seconds}) + "\n", encoding="utf-8")
+    run_arm(changes, run, preset=PRESET)
     return run / "export"
