@@ -18,8 +18,8 @@ from prefalign.models.pretrained import from_pretrained
 class DiffusersDenoiser(Denoiser):
     """A network of Diffusers, and the pipeline that it comes in.
 
-    The pipeline encodes prompts and media and brings the scheduler; it is no part of the module tree, so that its frozen
-    parts are neither trained nor saved, and copies share it. Its own reference to the network is never used.
+    The pipeline encodes prompts and media and brings the scheduler; it is no part of the module tree, so that its
+    frozen parts are neither trained nor saved, and copies share it. Its own reference to the network is never used.
 
     Args:
         model: hub id or folder of a pipeline; or values of the network's config, for random weights beside tiny frozen
@@ -66,7 +66,7 @@ class DiffusersDenoiser(Denoiser):
         """
         import diffusers
 
-        options = {"torch_dtype": getattr(torch, self.dtype), **self.load_options}
+        options = {"dtype": getattr(torch, self.dtype), **self.load_options}
         return from_pretrained(getattr(diffusers, self.pipeline_class), source, **options)
 
     def configure_model(self) -> None:
@@ -83,9 +83,11 @@ class DiffusersDenoiser(Denoiser):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.init_seed)
                 pipeline = self.tiny(dict(self.model))
+            if self.dtype != "float32":
+                pipeline.to(getattr(torch, self.dtype))
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):
-                part.to(getattr(torch, self.dtype)).requires_grad_(False).eval()
+                part.requires_grad_(False).eval()
         self.pipeline = pipeline
         self.network = getattr(pipeline, self.network_name).requires_grad_(True)
         self.scheduler = pipeline.scheduler
@@ -141,7 +143,9 @@ def texts(prompts: Sequence[Prompt]) -> list[str]:
     for prompt in prompts:
         if prompt.text is None:
             kind = "chat turns" if prompt.messages else "no text"
-            raise PrefalignError(f"a denoiser is conditioned on a prompt's plain text, but this one has {kind}: {prompt}")
+            raise PrefalignError(
+                f"a denoiser is conditioned on a prompt's plain text, but this one has {kind}: {prompt}"
+            )
         found.append(prompt.text)
     return found
 
@@ -174,8 +178,8 @@ def repeated(condition: Condition, count: int) -> Condition:
 def dynamic_shift(scheduler: Any, tokens: int) -> float:
     """The shift mu of a flow scheduler's levels for sequences of `tokens`, linear in their number.
 
-    Larger pictures drown in noise later (arXiv 2403.03206, section 5.3.2); Diffusers' pipelines interpolate the logarithm
-    of the shift between two lengths that the scheduler's config names.
+    Larger pictures drown in noise later (arXiv 2403.03206, section 5.3.2); Diffusers' pipelines interpolate the
+    logarithm of the shift between two lengths that the scheduler's config names.
     """
     config = scheduler.config
     low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)

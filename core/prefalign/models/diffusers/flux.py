@@ -39,8 +39,8 @@ class Flux(ImageDenoiser):
     """Flux.1, whose latents stand here unpacked, (channels, height, width), as its autoencoder makes them.
 
     Args:
-        model, height, width, dtype, init_seed, steps, guidance: as in `ImageDenoiser`. Flux.1-dev has guidance distilled
-            into it and takes no other; a guidance above 1 runs the empty prompt beside the text.
+        model, height, width, dtype, init_seed, steps, guidance: as in `ImageDenoiser`. Flux.1-dev has guidance
+            distilled into it and takes no other; a guidance above 1 runs the empty prompt beside the text.
         distilled_guidance: scale that a guidance-distilled network is told, in training and sampling.
     """
 

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefalign.interfaces import Media, PreferenceRecord, PrefalignError, Prompt
+from prefalign.interfaces import Media, PrefalignError, PreferenceRecord, Prompt
 from prefalign.models.diffusers.base import DiffusersDenoiser
 from prefalign.models.latents import LatentCodec
+
+# Only what decodes in process: PIL would hand EPS to an interpreter.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 
 
 class ImageCodec(LatentCodec):
@@ -45,7 +48,7 @@ class ImageCodec(LatentCodec):
             raise record.error(f"expected an array named 'latents', or one image; got media {kinds}", place)
         source: Any = media[0].path if media[0].data is None else io.BytesIO(media[0].data)
         try:
-            with Image.open(source) as opened:
+            with Image.open(source, formats=_FORMATS) as opened:
                 picture = ImageOps.exif_transpose(opened).convert("RGB")
         except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
             raise record.error(f"the image cannot be read: {error}", place) from error

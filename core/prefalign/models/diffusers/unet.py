@@ -1,4 +1,4 @@
-"""Denoisers on a U-Net that was trained on a DDPM's steps: Stable Diffusion 1.x and 2.x, and what shares their network."""
+"""Denoisers on a U-Net that was trained on a DDPM's steps: Stable Diffusion, and what shares its network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ class UNet(ImageDenoiser):
 
         unet = small_unet(**config)
         scheduler = DDIMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
         )
         return StableDiffusionPipeline(
             vae=tiny_autoencoder(unet.config.in_channels),
