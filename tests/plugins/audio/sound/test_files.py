@@ -67,6 +67,14 @@ def test_cut_off(form: str, share: float, capfd: pytest.CaptureFixture[str]) -> 
         read_sound(data[: int(len(data) * share)])
 
 
+def test_cut_off_between_two_pages() -> None:
+    """An OGG file without its last page holds whole pages only, none of which ends the stream."""
+    data = encoded("OGG")
+    assert data.count(b"OggS") > 3
+    with pytest.raises(SoundError, match="cut off: the page that ends the stream is not there"):
+        read_sound(data[: data.rindex(b"OggS")])
+
+
 def test_cut_off_says_how_much(tmp_path: Path) -> None:
     """1,000 frames of 2 bytes, of which the last 300 bytes are gone."""
     path = tmp_path / "half.wav"

@@ -111,6 +111,16 @@ def test_picture_at_any_rate(rate: int, tone: Callable[..., Waveform]) -> None:
     assert pixels(spectrogram_png(tone(1.0, 1000, rate=rate))).max() > 230
 
 
+def test_colours_stand_for_levels(tone: Callable[..., Waveform]) -> None:
+    """−50 dB lies halfway from −90 to −10, between the third and the fourth of six anchors: red (140 + 225) / 2 = 182.
+
+    A sine in the middle of a bin puts between 1 and 1.5 times its power into a band, up to 1.8 dB or 10 of red.
+    """
+    png = spectrogram_png(tone(10**-2.5, 992), width=60, height=64)
+    red = max(Image.open(io.BytesIO(png)).convert("RGB").tobytes()[::3])
+    assert 175 <= red <= 195
+
+
 def test_no_picture_without_a_spectrum() -> None:
     """At 10 Hz there is nothing to draw."""
     with pytest.raises(SoundError, match="window: expected a whole number above 0, got 0"):
