@@ -193,8 +193,11 @@ def _inside(location: str, folder: Path) -> str:
     """The absolute path of a clip, which need not exist but may not leave the folder."""
     if not location.strip() or "\0" in location or _ADDRESS.match(location):
         raise expected("the name of a file", location, "location")
+    if os.path.isabs(location):
+        problem = f"expected a path relative to {str(folder)!r}, got {location!r}"
+        raise RecordError(f"{problem}; set media_folder to the folder that holds the clips", field="location")
     target = (folder / location).resolve()
-    if os.path.isabs(location) or not target.is_relative_to(folder) or target == folder:
+    if not target.is_relative_to(folder) or target == folder:
         raise RecordError(f"expected a path inside {str(folder)!r}, but {location!r} leaves it", field="location")
     return str(target)
 

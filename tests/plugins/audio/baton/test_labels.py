@@ -54,6 +54,8 @@ def test_scores_of_the_reward_model_are_a_group(labels: Write) -> None:
     record = LabelSource(labels(rows))[0]
     assert record.verdict == Group((0.25, 1.0))
     assert record.annotator == "reward model"
+    rows = [row(number=i, feedback=..., SED=score) for i, score in enumerate((0, 1))]
+    assert LabelSource(labels(rows))[0].verdict == Group((0.0, 1.0))
     assert LabelSource(labels([row(label=0.5), row(number=1, label=1)]))[0].verdict == Group((0.5, 1.0))
 
 
@@ -132,7 +134,7 @@ BAD: list[tuple[Any, str]] = [
     (row("a bird sings", dataset=...), "field 'captions': expected a caption of two or three events"),
     (row(location=...), "field 'location': expected text, got nothing"),
     (row(location="../out.wav"), r"field 'location': expected a path inside .*'\.\./out\.wav' leaves it"),
-    (row(location="/etc/passwd"), "field 'location': expected a path inside"),
+    (row(location="/etc/passwd"), "field 'location': expected a path relative to"),
     (row(location="."), "field 'location': expected a path inside"),
     (row(location="https://x.org/a.wav"), "field 'location': expected the name of a file"),
     (row(location="a\0b"), "field 'location': expected the name of a file"),
@@ -153,6 +155,12 @@ def test_bad_rows_are_refused_with_their_place(labels: Write, tmp_path: Path, ba
     path = labels([row(), "", bad])
     with pytest.raises(RecordError, match=f"^labels.jsonl, line 3, {problem}"):
         LabelSource(path)
+
+
+def test_an_absolute_path_is_refused_even_inside_the_folder(labels: Write, tmp_path: Path) -> None:
+    """It would lead elsewhere once the folder is moved."""
+    with pytest.raises(RecordError, match=r"line 1, field 'location': expected a path relative to"):
+        LabelSource(labels([row(location=str(tmp_path / "a.wav"))]))
 
 
 def test_bad_rows_go_into_quarantine(labels: Write, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ CASES = {
     ),
     "An acoustic guitar plays": (["An acoustic guitar plays"], [], [0]),
     "bells, then": (["bells, then"], [], [0]),
+    "While rain falls": (["While rain falls"], [], [0]),
     " , and then ": ([], [], []),
     "": ([], [], []),
     " ... ": ([], [], []),
