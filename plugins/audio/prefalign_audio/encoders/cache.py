@@ -66,7 +66,8 @@ class EmbeddingCache:
         device: torch.device | None = None,
     ) -> None:
         self.encoder, self.description, self.fingerprint = encoder, description, encoder.fingerprint()
-        self.device = device or torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        self.device = device or here or torch.device("cpu")
         # What one encoder converts another of the same weights refuses, and must not find here.
         converts = "".join(f"-{name}" for name in ("resample", "downmix") if getattr(encoder, name, False))
         self.place = (folder or cache_folder() / "embeddings") / f"{self.fingerprint[:32]}{converts}"

@@ -59,8 +59,10 @@ def calibrate(logits: Tensor, labels: Tensor, kind: Literal["platt", "temperatur
             f"the scores separate the labels of these {len(x)} clips without an error, so that no slope is steep "
             "enough; calibrate on more held-out clips, or leave the scores as they are"
         )
-    # Centred and scaled, so that the two parameters are of one size.
-    centre, size = (x.mean() if kind == "platt" else x.new_zeros(())), x.abs().max()
+    # Centred and scaled, so that the two parameters are of one size; by medians, which one score far off does not move.
+    centre = x.median() if kind == "platt" else x.new_zeros(())
+    distance = (x - centre).abs()
+    size = distance[distance > 0].median()
     scaled = (x - centre) / size
     design = torch.stack([scaled, torch.ones_like(x)], 1) if kind == "platt" else scaled.unsqueeze(1)
     weights = torch.zeros(design.shape[1], dtype=torch.float64)
@@ -69,13 +71,14 @@ def calibrate(logits: Tensor, labels: Tensor, kind: Literal["platt", "temperatur
         gradient = design.T @ (probability - y)
         curvature = (design.T * (probability * (1 - probability))) @ design
         step = torch.linalg.lstsq(curvature, gradient).solution
-        # Halved until the loss falls: far from the optimum Newton's full step may overshoot.
-        loss, scale = _loss(design, weights, y), 1.0
-        while _loss(design, weights - scale * step, y) > loss and scale > 1e-10:
-            scale /= 2
-        weights = weights - scale * step
+        weights = weights - step
         if step.abs().max() < 1e-12 * (1 + weights.abs().max()):
             break
+    residual = design.T @ (torch.sigmoid(design @ weights) - y)
+    if not residual.abs().max() < 1e-6 * len(x):
+        raise PrefalignError(
+            f"no best calibration was found: the scores lie between {x.min():.4g} and {x.max():.4g}; is one off?"
+        )
     slope = (weights[0] / size).item()
     intercept = weights[1].item() - slope * centre.item() if kind == "platt" else 0.0
     if slope <= 0:
@@ -84,10 +87,6 @@ def calibrate(logits: Tensor, labels: Tensor, kind: Literal["platt", "temperatur
             "right, and are these the labels of these clips?"
         )
     return Calibration(slope, intercept)
-
-
-def _loss(design: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(design @ weights, labels, reduction="sum")
 
 
 def _separable(x: Tensor, y: Tensor, free: bool) -> bool:

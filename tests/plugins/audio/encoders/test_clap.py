@@ -60,6 +60,22 @@ def test_long_clips_are_heard_whole_and_the_same_every_time(
     assert torch.allclose(row, mean / mean.norm(), atol=1e-6)
 
 
+def test_no_window_of_a_fusing_model_is_declared_long(tmp_path: Path, noise: Callable[..., Media]) -> None:
+    """The extractor declares one clip of each batch long, drawn at random, which changes what is heard."""
+    encoder = ClapSound(save_tiny_clap(tmp_path / "clap", fusion=True))
+    medium = noise(0, rate=48_000)
+    heard = encoder.extractor(encoder.samples(medium).numpy(), sampling_rate=48_000, return_tensors="pt")
+    with torch.no_grad():
+        short, long = (
+            encoder.network.get_audio_features(
+                heard["input_features"].float(), is_longer=torch.tensor([[longer]])
+            ).pooler_output[0]
+            for longer in (False, True)
+        )
+    assert torch.allclose(encoder([medium])[0], short, atol=1e-6)
+    assert not torch.allclose(short, long, atol=1e-4)
+
+
 def test_refuses_the_rate_that_batons_own_code_feeds_it(clap: str, noise: Callable[..., Media]) -> None:
     with pytest.raises(SoundError, match=r"expected a sample rate of 48000 Hz, got 16000 Hz; set resample: true"):
         ClapSound(clap)([noise(0, rate=16_000)])

@@ -1,8 +1,8 @@
 """Encoders whose weights ship in packages.
 
 Expected numbers were given by the packages' own code for the same samples: aisfx with librosa 0.11 (its spectrogram
-laid out as frames × bands, as its Essentia front end does), distillmos, and speechmos in onnxruntime. musicnn's code
-needs a TensorFlow of 2019, so that its port is held to what it hears.
+laid out as frames × bands, as its Essentia front end does), distillmos, speechmos in onnxruntime, and musicnn's network
+in TensorFlow 2.15 on our spectrogram.
 """
 
 import importlib.util
@@ -110,6 +110,19 @@ def play(tmp_path: Path, name: str, program: int, bank: int, keys: list[int]) ->
     samples = torch.from_numpy(np.concatenate(parts))[None]
     write_sound(tmp_path / f"{name}.wav", Waveform(samples / samples.abs().max(), 16_000))
     return Media(kind="audio", path=str(tmp_path / f"{name}.wav"))
+
+
+@real
+@needs("musicnn")
+def test_musicnn_gives_what_its_own_network_gives() -> None:
+    """47,616 samples are 187 frames: one window."""
+    encoder = load_encoder("musicnn")
+    row = encoder.embed(sweep(16_000, 47_616))
+    expected = torch.tensor([1.0510, 0.0797, 0.7781, -0.1861, -0.0787, 0.9882, -0.0670, 0.4133])
+    assert torch.allclose(row[:8], expected, atol=2e-4)
+    assert row.norm().item() == pytest.approx(12.359461, abs=1e-3)
+    tags = encoder.network.tags(row).sigmoid()[:4]
+    assert tags.tolist() == pytest.approx([0.00101, 0.00111, 0.05344, 0.1998], abs=2e-5)
 
 
 @real

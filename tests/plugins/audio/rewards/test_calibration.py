@@ -61,6 +61,21 @@ def test_finds_the_optimum_at_any_scale_and_offset(scale: float) -> None:
     assert (residual * logits).sum().abs() < 1e-5
 
 
+def test_one_score_far_off_moves_nothing_or_is_named() -> None:
+    """A good clip at 1e12 has probability 1 at any slope, so the optimum is that of the others; at 1e16 the arithmetic
+    of doubles no longer finds it."""
+    logits, labels = torch.arange(8.0, dtype=torch.float64), torch.tensor([0.0, 0, 1, 0, 1, 0, 1, 1])
+    alone = calibrate(logits, labels)
+
+    def beside(far: float) -> Calibration:
+        return calibrate(torch.cat([logits, torch.tensor([far]).double()]), torch.cat([labels, torch.ones(1)]))
+
+    assert beside(1e12).slope == pytest.approx(alone.slope, rel=1e-9)
+    assert beside(1e12).intercept == pytest.approx(alone.intercept, rel=1e-9)
+    with pytest.raises(PrefalignError, match=r"the scores lie between 0 and 1e\+16; is one off"):
+        beside(1e16)
+
+
 def test_keeps_the_order_of_scores() -> None:
     logits, labels = overconfident(300, seed=3)
     assert torch.equal(calibrate(logits, labels)(logits).argsort(), logits.argsort())
@@ -109,6 +124,7 @@ def test_equal_gaps_are_kept_or_dropped_together() -> None:
     for signs in ([1.0, 1.0, 1.0, -1.0], [-1.0, 1.0, 1.0, 1.0]):
         found = choose_gap(torch.tensor([*signs, 0.0]), 0.7, min_pairs=1)
         assert (found.gap, found.precision, found.kept) == (1.0, 0.75, 4)
+        assert choose_gap(torch.tensor([*signs, 0.0]), 0.6, min_pairs=1).gap == 1.0
         with pytest.raises(PrefalignError, match=r"the best is 0\.750 at a gap of 1"):
             choose_gap(torch.tensor(signs), 0.8, min_pairs=1)
 
