@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prefalign.hooks import API, Component, PluginInfo, hookimpl
+from prefalign.hooks import API, Check, Command, Component, PluginInfo, hookimpl
 
 BATON = "2402.00744"
 TANGO2 = "2404.09956"
@@ -24,4 +24,80 @@ def prefalign_plugin() -> PluginInfo:
 @hookimpl
 def prefalign_components() -> Iterable[Component]:
     """List the components."""
-    return ()
+    return (
+        Component(
+            "denoiser",
+            "event_denoiser",
+            "prefalign_audio.demo.denoiser:EventDenoiser",
+            "The sound demonstration's small rectified flow",
+        ),
+        Component(
+            "reward",
+            "sound_text",
+            "prefalign_audio.rewards.sound_text:SoundTextReward",
+            "Does a sound match its caption: a head on frozen vectors of both",
+            papers=(BATON,),
+        ),
+        _encoder("mel_statistics", "mel_statistics:MelStatistics", "Mean and spread of mel bands, no weights"),
+        _encoder("aisfx", "aisfx:Aisfx", "Embedding of sound effects"),
+        _encoder("musicnn", "musicnn:Musicnn", "Embedding of music, and 50 tags"),
+        _encoder("distillmos", "distillmos:DistillMOS", "Predicted quality of speech"),
+        _encoder("dnsmos", "dnsmos:DNSMOS", "Predicted quality of speech, background, overall"),
+        _encoder("clap", "clap:ClapSound", "The sound half of a CLAP"),
+        _encoder("clap_text", "clap:ClapText", "The caption half of a CLAP"),
+        _encoder("transformers_sound", "transformers_models:TransformersSound", "Wav2Vec2, WavLM, HuBERT or AST"),
+        _encoder("transformers_text", "transformers_models:TransformersText", "Any text model, mean over tokens"),
+        _metric("frechet_distance", "frechet:FrechetDistance", "Over any embedding", "1812.08466", "2311.01616"),
+        _metric("tagger_kl", "tagging:TaggerKL", "Divergence of tags of paired sounds", "2209.15352"),
+        _metric("inception_score", "tagging:InceptionScore", "Over any tagger", "1606.03498"),
+        _metric("clap_score", "clap_score:CLAPScore", "Cosine of sound and caption"),
+        _metric("event_accuracy", "event_accuracy:EventAccuracy", "Events present, and in order", BATON),
+        _metric("reward_quality", "reward_quality:RewardQuality", "Accuracy, AUC, calibration, rank correlation"),
+        _metric("sound_guard", "sound_guard:SoundGuard", "Share of silent and of clipped sounds"),
+    )
+
+
+def _encoder(name: str, target: str, summary: str) -> Component:
+    return Component("encoder", name, f"prefalign_audio.encoders.{target}", summary)
+
+
+def _metric(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("evaluator", name, f"prefalign_audio.metrics.{target}", summary, papers=papers)
+
+
+@hookimpl
+def prefalign_presets() -> str:
+    """Where the presets are."""
+    return "prefalign_audio:presets"
+
+
+@hookimpl
+def prefalign_commands() -> Iterable[Command]:
+    """List the commands."""
+    return (
+        Command("pairs", "prefalign_audio.commands.pairs:main", "Count listeners' labels and make pairs of them"),
+        Command("score", "prefalign_audio.commands.score:main", "Check sounds, and score them with a model"),
+        Command("frechet", "prefalign_audio.commands.frechet:main", "Frechet distance between two folders of sounds"),
+        Command("demo", "prefalign_audio.commands.demo:main", "Align a small text-to-audio model; before and after"),
+        Command(
+            "repair-torchaudio",
+            "prefalign_audio.commands.repair_torchaudio:main",
+            "Make torchaudio's CUDA build work beside a CPU build of torch",
+        ),
+    )
+
+
+@hookimpl
+def prefalign_checks() -> Iterable[Check]:
+    """List the checks."""
+    return (Check("torchaudio", "prefalign_audio.sound.torchaudio_build:check", "torchaudio's build fits torch's"),)
+
+
+@hookimpl
+def prefalign_open_pairs(uri: str, split: str) -> object | None:
+    """Open BATON's published labels, `baton:PATH`."""
+    if not uri.startswith("baton:"):
+        return None
+    from prefalign_audio.baton.labels import open_baton
+
+    return open_baton(uri, split)

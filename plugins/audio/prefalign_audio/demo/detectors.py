@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from prefalign.interfaces.errors import PrefalignError
 from prefalign_audio.demo.clips import CLIP_SECONDS
+from prefalign_audio.metrics.functional.events import EventRule, centroids, events_present
 
 _SECONDS_APART = 0.125  # two frames of the policy's features: what "then" means at the least
-_SMOOTHED = 2  # frames whose mean probability has to exceed a half
+_RULE = EventRule()  # a mean probability above a half in two neighbouring frames
 _NOISE = 0.25  # the greatest deviation of the noise on features in training
 _LEARNING_RATE = 4e-3
 _BATCH = 64
@@ -54,19 +55,16 @@ class Heard:
 
     def present(self) -> Tensor:
         """(clips, classes) bool: the mean of two neighbouring frames exceeds a half somewhere."""
-        return self._smoothed().amax(1) > 0.5
+        return events_present(self.probabilities, _RULE)
 
     def centroids(self) -> Tensor:
-        """(clips, classes) seconds: where each class's probability has its centre."""
-        times = self._times(self.probabilities.shape[1])
-        weights = self.probabilities / self.probabilities.sum(1, keepdim=True).clamp(min=1e-9)
-        return (weights * times[:, None]).sum(1)
+        """(clips, classes) seconds: where each class's probability has its centre; NaN where it is 0 throughout."""
+        return centroids(self.probabilities) * self._frame_seconds
 
     def onsets(self) -> Tensor:
         """(clips, classes) seconds: the first time that makes a class present; infinite where it is not."""
-        loud = self._smoothed() > 0.5
-        times = self._times(self.probabilities.shape[1])[:-1]
-        return torch.where(loud.any(1), times[loud.int().argmax(1)], torch.inf)
+        loud = self.probabilities.unfold(1, _RULE.run, 1).mean(-1) > _RULE.threshold
+        return torch.where(loud.any(1), loud.int().argmax(1) * self._frame_seconds, torch.inf)
 
     def integrity(self, captions: Tensor) -> Tensor:
         """(clips,) bool: both events of the (clips, 2) captions are present."""
@@ -84,12 +82,9 @@ class Heard:
         first, second = times.gather(1, captions).unbind(1)
         return self.integrity(captions) & (first + apart < second)
 
-    def _smoothed(self) -> Tensor:
-        return self.probabilities.unfold(1, _SMOOTHED, 1).mean(-1)
-
-    @staticmethod
-    def _times(frames: int) -> Tensor:
-        return torch.arange(frames) * (CLIP_SECONDS / frames)
+    @property
+    def _frame_seconds(self) -> float:
+        return CLIP_SECONDS / self.probabilities.shape[1]
 
 
 def train_detector(

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from prefalign.interfaces.errors import PrefalignError
 from prefalign_audio.demo.codec import ClipCodec
+from prefalign_audio.metrics.functional.reward_quality import agreement, area_under_curve
 
 _BINS = 8  # parts of the clip, in each of which a curve's maximum is taken
 _SHARPNESS = 3.0  # of the log-sum-exp that stands for "somewhere in the clip"
@@ -59,7 +60,7 @@ class RewardQuality:
     """How a head does on the groups that it was not trained on.
 
     Attributes:
-        accuracy: share of labels that the score's side of 0.5 matches.
+        accuracy: share of labels that the score is less than a half away from.
         auc: probability that a 1 scores above a 0, ties counting half; NaN if only one label occurs.
         clips: held out.
     """
@@ -172,10 +173,5 @@ def train_head(
 
 def reward_quality(scores: Tensor, labels: Tensor) -> RewardQuality:
     """Accuracy and area under the ROC curve of (clips,) scores in 0..1 against labels 0 or 1."""
-    wanted = labels > 0.5
-    accuracy = float(((scores > 0.5) == wanted).float().mean())
-    ones, zeros = scores[wanted].double(), scores[~wanted].double()
-    if not len(ones) or not len(zeros):
-        return RewardQuality(accuracy, float("nan"), len(labels))
-    above = (ones[:, None] > zeros).double() + 0.5 * (ones[:, None] == zeros).double()
-    return RewardQuality(accuracy, float(above.mean()), len(labels))
+    told, wanted = scores.double().numpy(), labels.double().numpy()
+    return RewardQuality(agreement(told, wanted), area_under_curve(told, wanted), len(labels))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prefalign_audio.demo.clips import CLIP_SAMPLES
 from prefalign_audio.demo.sounds import RATE
+from prefalign_audio.sound.spectrogram import MelSettings, filterbank
 
 _BATCH = 256  # clips transformed at a time, which bounds the memory
 
@@ -66,7 +67,10 @@ class LogMel:
 
     def filters(self) -> Tensor:
         """(bins, bands) float32 weights; each band's sum to 1."""
-        return _triangles(self.window, self.bands, 60.0, RATE / 2)
+        triangles = filterbank(
+            MelSettings(rate=RATE, window=self.window, hop=self.hop, bands=self.bands, lowest=60.0)
+        ).T
+        return triangles / triangles.sum(0)
 
     def compress(self, magnitudes: Tensor) -> Tensor:
         """Features of mel magnitudes."""
@@ -115,28 +119,12 @@ def _spectrum(waveforms: Tensor, window: int, hop: int, shape: Tensor) -> Tensor
     return spectrum[..., : CLIP_SAMPLES // hop].transpose(1, 2)
 
 
-def _bin_frequencies(window: int) -> Tensor:
-    return torch.linspace(0, RATE / 2, window // 2 + 1, dtype=torch.float64)
-
-
-@functools.cache
-def _triangles(window: int, bands: int, low: float, high: float) -> Tensor:
-    def mel(hertz: float) -> float:
-        return 2595 * math.log10(1 + hertz / 700)
-
-    corners = 700 * (10 ** (torch.linspace(mel(low), mel(high), bands + 2, dtype=torch.float64) / 2595) - 1)
-    frequencies = _bin_frequencies(window)[:, None]
-    rising = (frequencies - corners[:-2]) / (corners[1:-1] - corners[:-2])
-    falling = (corners[2:] - frequencies) / (corners[2:] - corners[1:-1])
-    weights = torch.minimum(rising, falling).clamp(min=0)
-    return (weights / weights.sum(0)).float()
-
-
 @functools.cache
 def _gammatones(window: int, bands: int, low: float, high: float) -> Tensor:
     def rate(hertz: float) -> float:
         return 21.4 * math.log10(1 + 0.00437 * hertz)
 
+    frequencies = torch.linspace(0, RATE / 2, window // 2 + 1, dtype=torch.float64)[:, None]
     centres = (10 ** (torch.linspace(rate(low), rate(high), bands, dtype=torch.float64) / 21.4) - 1) / 0.00437
     bandwidths = 1.019 * 24.7 * (0.00437 * centres + 1)
-    return (1 + ((_bin_frequencies(window)[:, None] - centres) / bandwidths) ** 2).pow(-4).float()
+    return (1 + ((frequencies - centres) / bandwidths) ** 2).pow(-4).float()

@@ -65,7 +65,10 @@ def test_pairs_of_pictures_are_scored_and_the_score_is_repeatable(tmp_path):
 )
 def test_what_is_no_picture_is_refused_with_the_records_id(media, match):
     record = PreferenceRecord(
-        id="bad", prompt=Prompt(text="x"), responses=(Response(text="t", media=media), Response(text="u")), verdict=Pair(0, 1)
+        id="bad",
+        prompt=Prompt(text="x"),
+        responses=(Response(text="t", media=media), Response(text="u")),
+        verdict=Pair(0, 1),
     )
     with pytest.raises(RecordError, match=match) as caught:
         ImageCodec(8, 8).encode(record)
