@@ -106,6 +106,14 @@ COMPONENTS: tuple[Component, ...] = (
         "reward", "gated", "prefalign.rewards.combine:Gated", "A reward that counts where others are good enough"
     ),
     Component(
+        "denoiser",
+        "unet",
+        "prefalign.models.diffusers.unet:UNet",
+        "Stable Diffusion 1.x, 2.x and what shares its U-Net",
+    ),
+    Component("denoiser", "sd3", "prefalign.models.diffusers.sd3:SD3", "Stable Diffusion 3.x"),
+    Component("denoiser", "flux", "prefalign.models.diffusers.flux:Flux", "Flux"),
+    Component(
         "denoiser", "small_denoiser", "prefalign.testing.denoisers:SmallDenoiser", "A perceptron for tests and examples"
     ),
     Component("evaluator", "pair_accuracy", "prefalign.evaluation.accuracy:PairAccuracy", "Pairs ordered as judged"),

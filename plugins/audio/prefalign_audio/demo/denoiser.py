@@ -65,7 +65,8 @@ class EventDenoiser(Denoiser):
             )
         config = json.loads((self.folder / CONFIG).read_text("utf-8"))
         self._build(config, ClipCodec.load(self.folder / CODEC), 0)
-        self.network.load_state_dict(load_file(self.folder / WEIGHTS))
+        network: Any = self.network
+        network.load_state_dict(load_file(self.folder / WEIGHTS))
 
     def _build(self, config: dict[str, Any], codec: ClipCodec, seed: int) -> None:
         from diffusers import FlowMatchEulerDiscreteScheduler

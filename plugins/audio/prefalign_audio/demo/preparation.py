@@ -121,7 +121,7 @@ def prepare(folder: Path, seed: int, difficulty: Difficulty, log: Callable[[str]
         write_parquet(singles(labelled_groups + scored_groups), folder / "rated.parquet")
         write_parquet(anchors(world), folder / "anchor.parquet")
         facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return Prepared(folder, world, reward, facts if not known else done)
+    return Prepared(folder, world, reward, facts if done is None or not known else done)
 
 
 def train_base(world: World, folder: Path, seed: int, settings: PretrainingSettings) -> None:
