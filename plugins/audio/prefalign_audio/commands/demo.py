@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, log: Any) -> int:
-    from prefalign.interfaces.errors import unknown_name
+    from prefalign.interfaces.errors import PrefalignError, unknown_name
     from prefalign_audio.demo.arms import ARMS
     from prefalign_audio.demo.preparation import Difficulty, prepare
     from prefalign_audio.demo.pretraining import PretrainingSettings
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace, log: Any) -> int:
         if name not in ARMS:
             raise unknown_name("arm", name, ARMS)
         if (start := ARMS[name].start) and start not in names[: names.index(name)]:
-            raise ValueError(f"the arm {name} starts from {start}, which has to stand before it in --arms")
+            raise PrefalignError(f"the arm {name} starts from {start}, which has to stand before it in --arms")
     difficulty = Difficulty(
         classes=options.classes,
         overlap=options.overlap,
@@ -114,17 +114,18 @@ def _spoken(out: Path, seeds: Sequence[int], summary: str, rules: dict[str, list
         f"{'passed' if all(answers) else 'FAILED'}: {rule} ({sum(answers)} of {len(answers)} seeds)"
         for rule, answers in rules.items()
     ]
-    lines += ["", f"Sounds before and after: {out / 'listen'}"]
+    lines += ["", f"Sounds before and after: {out / 'listen' / 'index.html'}"]
     return "\n".join(lines)
 
 
 def _sounds(out: Path, prepared: Any, arm: str, seed: int) -> None:
-    """Sounds of the base and of an arm for the same captions and noise, as WAV files."""
+    """Sounds of the base and of an arm for the same captions and noise, and the page that plays them."""
     from prefalign_audio.demo.arms import arm_folder
     from prefalign_audio.demo.codec import playable, resynthesise
     from prefalign_audio.demo.preparation import open_policy
     from prefalign_audio.demo.runs import evaluation_latents
     from prefalign_audio.sound.files import write_sound
+    from prefalign_audio.sound.page import listening_page
 
     run, world = out / "listen", prepared.world
     folders = {"before": prepared.folder / "base", "after": arm_folder(out / "arms", arm, seed) / "export"}
@@ -138,3 +139,4 @@ def _sounds(out: Path, prepared: Any, arm: str, seed: int) -> None:
             write_sound(run / side / name, playable(sound))
             captions[name] = world.caption(shown[index])
     (run / "captions.json").write_text(json.dumps(captions, indent=2) + "\n", encoding="utf-8")
+    (run / "index.html").write_text(listening_page(run), encoding="utf-8")
