@@ -49,7 +49,6 @@ class ResponseScores(_OnDevice):
         lengths: (N,) number of scored units (completion tokens; 1 for a denoiser), float.
         units: `nats`; or `mse/2` or `mse`, which say that `logps` is minus half the denoising error or minus the whole.
             Defaults of beta belong to a unit.
-        errors: (N,) mean squared denoising errors; None for families with a likelihood in nats.
         token_logps: (N, T) unweighted log-probabilities in nats, 0 outside `mask`; None for families without tokens.
         mask: (N, T) True on the tokens that belong to the response, its end token included.
         weights: (N, T) weight of each token, 1 unless the record's segments say otherwise, 0 outside `mask`.
@@ -57,12 +56,12 @@ class ResponseScores(_OnDevice):
         entropy: (N, T) entropy in nats at each position, no gradient.
         prompt_logps: (N,) summed log-probability of the prompt's tokens, and
         prompt_lengths: (N,) their number; for objectives whose likelihood term covers the prompt.
+        errors: (N,) mean squared denoising errors; None for families with a likelihood in nats.
     """
 
     logps: Tensor
     lengths: Tensor
     units: str = "nats"
-    errors: Tensor | None = None
     token_logps: Tensor | None = None
     mask: Tensor | None = None
     weights: Tensor | None = None
@@ -70,6 +69,7 @@ class ResponseScores(_OnDevice):
     entropy: Tensor | None = None
     prompt_logps: Tensor | None = None
     prompt_lengths: Tensor | None = None
+    errors: Tensor | None = None
 
     def detach(self) -> ResponseScores:
         """The same numbers without their graph."""
