@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -46,6 +46,10 @@ class NoisePath(ABC):
     def time_of_timestep(self, timestep: Tensor) -> Tensor:
         """A timestep of the family's scheduler as the network reads it."""
 
+    def identity(self) -> tuple[object, ...]:
+        """Plain values that tell one path from another."""
+        return (repr(self),)
+
     def noisy(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """(N, …) the mixture at noise levels (N,)."""
         alpha, sigma = self.mixture(level)
@@ -61,12 +65,6 @@ class NoisePath(ABC):
         (_, sigma), (_, of_noise) = self.mixture(level), self._predicted(level)
         determinant = self._determinant(level)
         return spread(of_noise / determinant, noisy) * noisy - spread(sigma / determinant, noisy) * prediction
-
-    def noise(self, prediction: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
-        """(N, …) the noise that a prediction implies; infinite where sigma is 0 and the data are predicted."""
-        (alpha, _), (of_clean, _) = self.mixture(level), self._predicted(level)
-        determinant = self._determinant(level)
-        return spread(alpha / determinant, noisy) * prediction - spread(of_clean / determinant, noisy) * noisy
 
     def min_snr(self, level: Tensor, gamma: float) -> Tensor:
         """(N,) weight of the squared prediction error that bounds the weight of the squared data error by gamma.
@@ -153,7 +151,7 @@ class StepPath(NoisePath):
     """
 
     prediction: Prediction = "epsilon"
-    alphas_cumprod: Tensor = None  # type: ignore[assignment]  # required, behind a field with a default
+    alphas_cumprod: Tensor = field(kw_only=True)
 
     def mixture(self, level: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alphas_cumprod) and sqrt(1 − alphas_cumprod) of the level's step."""
@@ -168,6 +166,10 @@ class StepPath(NoisePath):
     def time_of_timestep(self, timestep: Tensor) -> Tensor:
         """Steps are timesteps."""
         return timestep
+
+    def identity(self) -> tuple[object, ...]:
+        """The products themselves, where a tensor's text would show a few of them."""
+        return (type(self).__name__, self.prediction, self.toward_data, *self.alphas_cumprod.tolist())
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:

@@ -88,6 +88,10 @@ class Denoiser(nn.Module, ABC):
         """The media of N latents; empty where the family has no decoder."""
         return [() for _ in latents]
 
+    def frozen_parts(self) -> Sequence[nn.Module]:
+        """The frozen models that latents and conditions are made with, in a fixed order."""
+        return ()
+
     def guide(self) -> Guide:
         """A rule of guidance for one run of sampling, which may remember its steps.
 

@@ -122,7 +122,7 @@ class LatentCodec:
     def collate(self, examples: Sequence[LatentExample], needs: frozenset[str] = frozenset()) -> Batch:
         """Rows in the order of the records and their responses.
 
-        Inputs of the batch: `latents` or `media` (N, …), padded; `frames` (N,) and `frame_weights` (N, F) where lengths
+        Inputs of the batch: `latents` or `media` (N, …), padded; `frame_weights` (N, F), 0 on padding, where lengths
         differ or weights are given; `prompts`, a list of N; `condition`, a mapping by name to a list of N tensors,
         where the records bring it. With `mismatched` in `needs`, one row per record is appended that pairs its first
         prompt with the first response of the next record.
@@ -167,15 +167,15 @@ class LatentCodec:
     def _padded(self, rows: Sequence[LatentRow], inputs: dict[str, object]) -> Tensor:
         if not rows[0].encoded or self.frame_axis is None:
             return torch.stack([row.data for row in rows])
-        frames = torch.tensor([row.data.shape[self.frame_axis] for row in rows])
-        weights = torch.zeros(len(rows), int(frames.max()))
+        frames = [row.data.shape[self.frame_axis] for row in rows]
+        weights = torch.zeros(len(rows), max(frames))
         moved = [row.data.movedim(self.frame_axis, 0) for row in rows]
-        padded = torch.zeros(len(rows), int(frames.max()), *moved[0].shape[1:])
+        padded = torch.zeros(len(rows), max(frames), *moved[0].shape[1:])
         for index, (row, data) in enumerate(zip(rows, moved, strict=True)):
             padded[index, : len(data)] = data
             weights[index, : len(data)] = 1.0 if row.weights is None else row.weights
-        if bool((frames != frames[0]).any()) or any(row.weights is not None for row in rows):
-            inputs["frames"], inputs["frame_weights"] = frames, weights
+        if len(set(frames)) > 1 or any(row.weights is not None for row in rows):
+            inputs["frame_weights"] = weights
         return padded.movedim(1, 1 + self.frame_axis % rows[0].data.ndim)
 
 

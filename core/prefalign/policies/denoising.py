@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from prefalign.functional.fingerprint import fingerprint
 from prefalign.functional.levels import Levels
 from prefalign.functional.noise_path import mean_squared_error
 from prefalign.functional.replay import replayed_noise
@@ -24,7 +26,7 @@ from prefalign.interfaces import Batch, CapabilityError, Policy, PrefalignError,
 from prefalign.models.adapters import adapters_disabled, add_network_adapter, save_network_adapter
 from prefalign.models.condition import Condition
 from prefalign.models.denoiser import Denoiser
-from prefalign.models.latents import CONDITION, LATENTS, LatentCodec
+from prefalign.models.latents import LATENTS, LatentCodec
 from prefalign.models.pretrained import LoraSettings
 
 
@@ -94,6 +96,7 @@ class DenoisingPolicy(Policy):
         self.codec = denoiser.codec()
         self.units = "mse/2" if score == "half_mse" else "mse"
         self._configured = False
+        self._frozen_key: str | None = None
 
     def configure_model(self) -> None:
         """Load or build the network, freeze what is not trained, add the adapter."""
@@ -173,8 +176,7 @@ class DenoisingPolicy(Policy):
 
     def _draw_settings(self) -> tuple[Any, ...]:
         """What decides the draws besides records and visits."""
-        path = self.denoiser.path
-        return self.noise_seed, self.replay_count, self.levels, self.min_snr_gamma, type(path), path.prediction
+        return self.noise_seed, self.replay_count, self.levels, self.min_snr_gamma, self.denoiser.path.identity()
 
     def _draws(self, batch: Batch) -> tuple[Tensor, list[int]]:
         """(N,) the record that each row shares its noise with, and the R records' replay indices."""
@@ -236,11 +238,13 @@ class DenoisingPolicy(Policy):
             yield replace(batch, inputs=inputs, visits=visits)
 
     def keys(self, batch: Batch) -> list[str]:
-        """Content keys of rows and draws."""
+        """Content keys of rows and draws. The frozen parts make latents and conditions of what a row's key covers."""
+        if self._frozen_key is None:
+            self._frozen_key = "".join(map(fingerprint, self.denoiser.frozen_parts()))
         owners, replays = self._draws(batch)
-        ids = batch.relations.ids
+        ids, fixed = batch.relations.ids, (self._draw_settings(), self._frozen_key)
         return [
-            hashlib.sha256(repr((key, ids[owner], replays[owner], self._draw_settings())).encode()).hexdigest()
+            hashlib.sha256(repr((key, ids[owner], replays[owner], fixed)).encode()).hexdigest()
             for key, owner in zip(batch.keys, owners.tolist(), strict=True)
         ]
 
@@ -323,7 +327,7 @@ class DenoisingPolicy(Policy):
             condition = Condition.cat([denoiser.null_condition(condition), condition])
         scheduler = copy.deepcopy(denoiser.scheduler)
         denoiser.set_timesteps(scheduler, steps, noise.shape, parameter.device)
-        guide = denoiser.guide()
+        guide, randomness = denoiser.guide(), _randomness(scheduler, generator)
         was_training = network.training
         network.eval()
         latents = noise.to(parameter.device) * getattr(scheduler, "init_noise_sigma", 1.0)
@@ -337,7 +341,7 @@ class DenoisingPolicy(Policy):
             if guidance != 1.0:
                 null, conditioned = prediction.chunk(2)
                 prediction = guide(null, conditioned, guidance)
-            latents = scheduler.step(prediction, timestep, latents, **_randomness(scheduler, generator)).prev_sample
+            latents = scheduler.step(prediction, timestep, latents, **randomness).prev_sample
         network.train(was_training)
         return latents
 
@@ -352,10 +356,5 @@ class DenoisingPolicy(Policy):
 
 def _randomness(scheduler: Any, generator: torch.Generator | None) -> dict[str, torch.Generator]:
     """The generator, for schedulers whose steps may add noise."""
-    import inspect
-
     takes = "generator" in inspect.signature(scheduler.step).parameters
     return {"generator": generator} if takes and generator is not None else {}
-
-
-__all__ = ["CONDITION", "LATENTS", "DenoisingPolicy", "Noised"]

@@ -115,7 +115,7 @@ class DenoiserContract:
         shape = denoiser.latent_shape(prompts[0])
         clean, noise = (torch.randn(2, *shape, generator=generator) for _ in range(2))
         oracle = Oracle(denoiser.path, clean)
-        denoiser.predict = oracle  # type: ignore[method-assign]
+        denoiser.predict = oracle  # type: ignore[method-assign]  # in the place of the family's own network
         found = policy.generate(noise, denoiser.condition(prompts), 1, 10, guidance, generator)
         distances = [(asked - clean).norm().item() for asked in oracle.asked]
         assert len(distances) >= 10

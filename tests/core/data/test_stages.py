@@ -113,7 +113,7 @@ def texts(found: Sequence[PreferenceRecord]) -> list[tuple[str | None, ...]]:
 
 def test_sampling_depends_on_seed_and_id_and_not_on_the_place_in_the_stream() -> None:
     first, second = record("-", id="a"), record("-", id="b")
-    stage: Any = Sample(Letters(), n=4)  # type: ignore[arg-type]
+    stage: Any = Sample(Letters(), n=4)
     both, report = ran(stage, first, second)
     alone, _ = ran(stage, second)
     assert both[1] == alone[0]
@@ -141,7 +141,7 @@ def test_a_sweep_takes_every_combination_and_says_which() -> None:
 
 def test_sampling_forgets_verdicts_over_the_old_responses() -> None:
     old = record("x", "y", verdict=Pair(), criteria={"s": Group((1.0, 2.0))}, weight=0.5)
-    (found,), _ = ran(Sample(Letters(), n=3), old)  # type: ignore[arg-type]
+    (found,), _ = ran(Sample(Letters(), n=3), old)
     assert (len(found.responses), found.criteria, found.weight) == (3, {}, 0.5)
 
 
@@ -182,7 +182,7 @@ def test_empty_candidates_are_left_out() -> None:
         def sample(self, prompts: Sequence[Prompt], n: int = 1, **options: Any) -> list[list[Response]]:
             return [[Response(text=" "), Response(text="x" if prompt.text == "p" else "")] for prompt in prompts]
 
-    stage: Any = Sample(Silent())  # type: ignore[arg-type]
+    stage: Any = Sample(Silent())
     found, report = ran(stage, record("-"), record("-", id="q", prompt=Prompt(text="q")))
     assert texts(found) == [("x",)]
     assert report.dropped == {"every candidate is empty": 1}
@@ -198,7 +198,7 @@ def test_empty_candidates_are_left_out() -> None:
 )
 def test_settings_of_sampling_that_make_no_sense(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(PrefalignError, match=problem):
-        Sample(Letters(), **changes)  # type: ignore[arg-type]
+        Sample(Letters(), **changes)
 
 
 def test_a_reward_scores_without_gradients_and_in_evaluation_mode() -> None:
@@ -220,7 +220,7 @@ def test_a_criterion_by_name() -> None:
     with pytest.raises(PrefalignError, match="unknown criterion 'invers'; did you mean 'inverse'"):
         Score(Counting(), "n", criterion="invers")
     with pytest.raises(PrefalignError, match="unknown against 'promt'; did you mean 'prompt'"):
-        Score(Counting(), "n", against="promt")  # type: ignore[arg-type]
+        Score(Counting(), "n", against="promt")
 
 
 def test_responses_to_other_prompts_are_judged_against_either() -> None:
@@ -294,7 +294,7 @@ def test_identical_candidates_are_no_pair() -> None:
     with pytest.raises(PrefalignError, match="min_gap of at least 0, got -1"):
         BestWorst("s", min_gap=-1)
     with pytest.raises(PrefalignError, match="unknown losers 'al'; did you mean 'all'"):
-        BestWorst("s", losers="al")  # type: ignore[arg-type]
+        BestWorst("s", losers="al")
 
 
 def test_every_pair_of_labels() -> None:

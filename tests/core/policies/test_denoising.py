@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from prefalign.functional.levels import Levels
-from prefalign.functional.noise_path import CosinePath
+from prefalign.functional.noise_path import CosinePath, StepPath
 from prefalign.functional.replay import replayed_noise
 from prefalign.interfaces import (
     CapabilityError,
@@ -225,6 +225,12 @@ def test_a_change_of_what_decides_the_noise_changes_the_keys():
         tuple(ready(replays=4, **options).keys(batch)) for options in ({}, {"noise_seed": 1}, {"min_snr_gamma": 5.0})
     }
     assert len(seen) == 3
+    steps = [StepPath(alphas_cumprod=torch.tensor([0.9, last])) for last in (0.5, 0.4)]
+    policies = [DenoisingPolicy(SmallDenoiser(path=path), replays=4) for path in steps]
+    assert policies[0].keys(batch) != policies[1].keys(batch)
+    policies[0].denoiser.frozen_parts = lambda: [torch.nn.Linear(1, 1)]  # as if the text encoder were another one
+    policies[0]._frozen_key, before = None, policies[0].keys(batch)
+    assert policies[0].keys(batch) != before
     visited = batch_of(ready(), [pair(0)], visits=[1])
     assert ready(replays=4).keys(visited) != ready(replays=4).keys(batch)
 

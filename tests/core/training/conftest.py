@@ -4,13 +4,23 @@ import json
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
 from prefalign.data.module import PreferenceDataModule
 from prefalign.objectives.dpo import DPO
 from prefalign.policies.token import TokenPolicy
 from prefalign.testing.tiny import LLAMA, save_tokenizer, word_pairs
 from prefalign.training.tuning import PreferenceTuning
+
+
+class Losses(Callback):
+    """Keeps every training loss, to the bit."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append(outputs["loss"].item())
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tests.core.training.conftest import Losses
 
 from prefalign.data.module import PreferenceDataModule
 from prefalign.data.store import write_parquet
@@ -20,16 +21,6 @@ from prefalign.policies.denoising import DenoisingPolicy
 from prefalign.policies.reference import Frozen, Moving
 from prefalign.testing.denoisers import SmallDenoiser, latent_pairs
 from prefalign.training.callbacks.drift import DenoisingDrift
-
-
-class Losses(Callback):
-    """Keeps every training loss, to the bit."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.seen.append(outputs["loss"].item())
 
 
 @pytest.fixture

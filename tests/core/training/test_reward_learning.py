@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from tests.core.training.conftest import Losses
 
 from prefalign.interfaces import CapabilityError, PrefalignError
 from prefalign.models.pretrained import LoraSettings
@@ -16,16 +17,6 @@ from prefalign.rewards.token import TokenReward
 from prefalign.testing.tiny import LLAMA, word_pairs
 from prefalign.training.callbacks.export import Export
 from prefalign.training.reward_learning import RewardLearning
-
-
-class Losses(Callback):
-    """Keeps every training loss, to the bit."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.seen.append(outputs["loss"].item())
 
 
 @pytest.fixture

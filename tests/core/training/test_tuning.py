@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tests.core.training.conftest import Losses
 
 from prefalign.interfaces import CapabilityError, Objective, PrefalignError
 from prefalign.models.pretrained import LoraSettings
@@ -14,16 +15,6 @@ from prefalign.policies.cached import Cached
 from prefalign.policies.reference import AdapterOff, Frozen, Moving
 from prefalign.policies.token import TokenPolicy
 from prefalign.testing.tiny import LLAMA
-
-
-class Losses(Callback):
-    """Keeps every training loss, to the bit."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.seen.append(outputs["loss"].item())
 
 
 def weights(module):

@@ -99,13 +99,17 @@ class DiffusersDenoiser(Denoiser):
         found: torch.device = next(self.network.parameters()).device
         return found
 
+    def frozen_parts(self) -> list[nn.Module]:
+        """All models of the pipeline but the network, by name."""
+        parts = sorted(self.pipeline.components.items())
+        return [part for name, part in parts if name != self.network_name and isinstance(part, nn.Module)]
+
     def ready(self) -> Any:
         """The pipeline, with its frozen parts on the network's device."""
-        for name, part in self.pipeline.components.items():
-            if name != self.network_name and isinstance(part, nn.Module):
-                first = next(part.parameters(), None)
-                if first is not None and first.device != self.device:
-                    part.to(self.device)
+        for part in self.frozen_parts():
+            first = next(part.parameters(), None)
+            if first is not None and first.device != self.device:
+                part.to(self.device)
         return self.pipeline
 
     def predict(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
@@ -121,16 +125,6 @@ class DiffusersDenoiser(Denoiser):
         }
         predicted: Tensor = self.network(noisy.to(dtype), timestep=time, **cast, return_dict=False)[0]
         return predicted
-
-    def call_by_length(self, noisy: Tensor, time: Tensor, arguments: Mapping[str, Any], lengths: Tensor) -> Tensor:
-        """As `call`, for networks that cannot mask their text: rows of one length (N,) at a time, without padding."""
-        rows = [(lengths == length).nonzero().squeeze(1) for length in lengths.unique()]
-        found = []
-        for mine in rows:
-            taken = {n: v[mine] if isinstance(v, Tensor) else v for n, v in arguments.items()}
-            taken["encoder_hidden_states"] = taken["encoder_hidden_states"][:, : int(lengths[mine[0]])]
-            found.append(self.call(noisy[mine], time[mine], taken))
-        return torch.cat(found)[torch.cat(rows).argsort()]
 
 
 def texts(prompts: Sequence[Prompt]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,7 +22,8 @@ class HashTokenizer:
         model_max_length: tokens at most, the end token included.
     """
 
-    added_tokens_encoder: dict[str, int] = {}  # noqa: RUF012 - read by Diffusers under this name, and always empty
+    #: Read by Diffusers under this name.
+    added_tokens_encoder: ClassVar[dict[str, int]] = {}
 
     def __init__(self, size: int = 128, model_max_length: int = 16) -> None:
         self.size, self.model_max_length = size, model_max_length

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 
@@ -45,7 +45,7 @@ class UNet(ImageDenoiser):
     pipeline_class = "StableDiffusionPipeline"
     network_name = "unet"
     # The checker judges pictures, and would be loaded for nothing.
-    load_options = {"safety_checker": None, "requires_safety_checker": False}  # noqa: RUF012
+    load_options: ClassVar[Mapping[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
     guidance = 7.5
 
     def tiny(self, config: dict[str, Any]) -> Any:

@@ -42,12 +42,6 @@ class Caption:
         return tuple(levels.index(place) for place in places)
 
     @property
-    def in_time(self) -> tuple[str, ...]:
-        """The events in the order in which they should sound; of those in one place the first mentioned first."""
-        ranks = self.ranks
-        return tuple(self.events[i] for i in sorted(range(len(ranks)), key=lambda i: (ranks[i], i)))
-
-    @property
     def text(self) -> str:
         """The caption as it was."""
         return self.pieces[0] + "".join(e + p for e, p in zip(self.events, self.pieces[1:], strict=True))

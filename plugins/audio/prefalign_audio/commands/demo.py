@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace, log: Any) -> int:
     from prefalign_audio.demo.arms import ARMS
     from prefalign_audio.demo.preparation import Difficulty, prepare
     from prefalign_audio.demo.pretraining import PretrainingSettings
-    from prefalign_audio.demo.report import differences, table, verdicts
+    from prefalign_audio.demo.report import verdicts
     from prefalign_audio.demo.runs import facts_of, run_seed
 
     wanted = options.arms or (QUICK if options.quick else DEFAULT)
@@ -91,24 +91,30 @@ def _run(options: argparse.Namespace, log: Any) -> int:
             results.setdefault(name, []).append(row)
         if seed == seeds[0]:
             _sounds(options.out, prepared, names[-1], seed)
+        # After every seed, so that an interrupted comparison leaves a table.
+        _write(options.out, [*facts], results, facts)
     if options.prepare_only:
         return 0
     rules = verdicts(results)
-    plain = {"seeds": seeds, "figures": results, "facts": facts, "rules": rules}
-    (options.out / "results.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    summary = f"{table(results)}\n\n{differences(results)}\n"
-    (options.out / "results.md").write_text(summary, encoding="utf-8")
     log("done")
-    print(json.dumps(plain, indent=2) if options.json else _spoken(options.out, seeds, summary, rules))
+    print((options.out / "results.json").read_text("utf-8") if options.json else _spoken(options.out, seeds, rules))
     return 0 if all(all(answers) for answers in rules.values()) else 1
 
 
-def _spoken(out: Path, seeds: Sequence[int], summary: str, rules: dict[str, list[bool]]) -> str:
+def _write(out: Path, seeds: Sequence[int], results: Any, facts: Any) -> None:
+    from prefalign_audio.demo.report import differences, table, verdicts
+
+    plain = {"seeds": seeds, "figures": results, "facts": facts, "rules": verdicts(results)}
+    (out / "results.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    (out / "results.md").write_text(f"{table(results)}\n\n{differences(results)}\n", encoding="utf-8")
+
+
+def _spoken(out: Path, seeds: Sequence[int], rules: dict[str, list[bool]]) -> str:
     lines = [
         "",
         f"Judged by a detector that training never saw, {len(seeds)} seed{'s' * (len(seeds) > 1)}:",
         "",
-        summary,
+        (out / "results.md").read_text("utf-8"),
     ]
     lines += [
         f"{'passed' if all(answers) else 'FAILED'}: {rule} ({sum(answers)} of {len(answers)} seeds)"

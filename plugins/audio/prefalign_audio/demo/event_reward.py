@@ -121,8 +121,6 @@ def train_head(
     captions: Tensor,
     labels: Tensor,
     generator: torch.Generator,
-    *,
-    label_noise: float = 0.0,
 ) -> RewardQuality:
     """Fit the head to labels of 80 % of the groups by binary cross-entropy, and measure it on the others.
 
@@ -131,11 +129,10 @@ def train_head(
         latents: (groups, samples, 12, 16), the samples of a group answering one caption.
         captions: (groups, 2) classes.
         labels: (groups, samples), 0 or 1.
-        generator: of the split, the batches and the flips.
-        label_noise: share of the trained labels that are flipped; the held-out ones stay as they are.
+        generator: of the split and the batches.
 
     Raises:
-        PrefalignError: for labels outside 0..1 or of other groups, fewer than two groups, or a noise outside 0..0.5.
+        PrefalignError: for labels outside 0..1 or of other groups, or fewer than two groups.
     """
     groups, samples = labels.shape
     if latents.shape[:2] != labels.shape or len(captions) != groups:
@@ -147,15 +144,10 @@ def train_head(
         raise PrefalignError("a reward head needs at least two groups: one to train on, one to measure on")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise PrefalignError("a label lies outside 0..1; expected 0 or 1")
-    if not 0 <= label_noise <= 0.5:
-        raise PrefalignError(f"expected a label noise of 0 to 0.5, got {label_noise}")
     order = torch.randperm(groups, generator=generator)
     trained = max(1, min(groups - 1, round(_TRAINED_SHARE * groups)))
     fit, rest = order[:trained], order[trained:]
     targets = labels[fit].flatten().float()
-    # Exactly that share, so that arms at 10 and 20 % differ by what they say they do.
-    flipped = torch.randperm(len(targets), generator=generator)[: round(label_noise * len(targets))]
-    targets[flipped] = 1 - targets[flipped]
     with torch.no_grad():  # the encoder is frozen, so its numbers are taken once
         summaries = reward.curves.summary(
             reward.codec.decode(latents[fit].flatten(0, 1)), captions[fit].repeat_interleave(samples, 0)

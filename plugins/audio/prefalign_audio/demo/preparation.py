@@ -14,7 +14,7 @@ from torch import Tensor
 from prefalign.data.build import run_stages
 from prefalign.data.stages import AllLabelPairs, BestWorst
 from prefalign.data.store import write_parquet
-from prefalign.interfaces import Group, Pair, PreferenceRecord, Prompt, Ranking, Response, Unary
+from prefalign.interfaces import Group, Pair, PrefalignError, PreferenceRecord, Prompt, Ranking, Response, Unary
 from prefalign.models.latents import LATENTS
 from prefalign.policies.denoising import DenoisingPolicy
 from prefalign_audio.demo.denoiser import EventDenoiser
@@ -64,64 +64,98 @@ class Prepared:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Samples of the base, in groups of `CANDIDATES` for one caption.
+
+    Attributes:
+        captions: (groups, 2) event classes.
+        latents: (groups, CANDIDATES, 12, 16).
+        labels: (groups, CANDIDATES) what the annotator says, mistakes included.
+        scores: (groups, CANDIDATES) of the reward model, 0..1.
+        labelled: (groups,) bool, whether the labels are used; of the other groups the scores are.
+    """
+
+    captions: Tensor
+    latents: Tensor
+    labels: Tensor
+    scores: Tensor
+    labelled: Tensor
+
+
 def prepare(folder: Path, seed: int, difficulty: Difficulty, log: Callable[[str], None]) -> Prepared:
     """Make the world and the reward model; train the base and write its judged samples unless the folder has them.
 
     Writes `base/`; `anchor.parquet`, the noisy clips that the base learnt from; `rated.parquet`, every sample with its
-    label or score; `pairs.parquet`, chosen and rejected samples of one caption; and `coin.parquet`, the same pairs with
-    the winner chosen by a coin.
+    label or score; `pairs.parquet`, chosen and rejected samples of one caption; `coin.parquet`, the same pairs with the
+    winner chosen by a coin; and last `facts.json`, without which the folder counts as not prepared.
+
+    Raises:
+        PrefalignError: if the folder was prepared for another seed or difficulty, which its arms then belong to.
     """
-    world = make_world(seed, difficulty.classes, overlap=difficulty.overlap, log=log)
-    folder.mkdir(parents=True, exist_ok=True)
     facts_file, plan = folder / "facts.json", {"seed": seed, **asdict(difficulty)}
     done = json.loads(facts_file.read_text("utf-8")) if facts_file.is_file() else None
-    known = done is not None and done["plan"] == plan
-    if not known:
+    if done is not None and done["plan"] != plan:
+        raise PrefalignError(
+            f"{folder} was prepared with {done['plan']}, and {plan} is asked for: choose another --out"
+        )
+    world = make_world(seed, difficulty.classes, overlap=difficulty.overlap, log=log)
+    folder.mkdir(parents=True, exist_ok=True)
+    if done is None:
         log(f"training the base, {difficulty.pretraining.steps} steps")
         train_base(world, folder / "base", seed, difficulty.pretraining)
-    policy = open_policy(folder / "base")
     log("sampling, labelling, scoring")
-    seen = world.captions[~world.held_out]
-    asked = seen.repeat_interleave(difficulty.groups, 0)
-    latents = draw(policy, world, asked, CANDIDATES, generator_for(seed, "candidates"))
-    flat_captions = asked.repeat_interleave(CANDIDATES, 0)
-    truth = world.annotate(latents.flatten(0, 1), flat_captions).unflatten(0, (-1, CANDIDATES))
-    labelled = torch.arange(len(asked)) % 2 == 0
+    judged, reward, facts = judge_samples(world, open_policy(folder / "base"), difficulty)
+    if done is None:
+        facts = {"plan": plan, "world": world.checks(), **facts, "pairs": write_records(folder, world, judged)}
+        facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return Prepared(folder, world, reward, facts if done is None else done)
+
+
+def judge_samples(
+    world: World, policy: DenoisingPolicy, difficulty: Difficulty
+) -> tuple[Judged, EventReward, dict[str, Any]]:
+    """Samples of the base with labels and scores, the reward model that learnt from the labels, and how good it is."""
+    seed = world.seed
+    captions = world.captions[~world.held_out].repeat_interleave(difficulty.groups, 0)
+    latents = draw(policy, world, captions, CANDIDATES, generator_for(seed, "candidates"))
+    each = captions.repeat_interleave(CANDIDATES, 0)
+
+    def grouped(values: Tensor) -> Tensor:
+        return values.unflatten(0, (-1, CANDIDATES))
+
+    truth = grouped(world.annotate(latents.flatten(0, 1), each))
     labels = flipped(truth, difficulty.label_noise, generator_for(seed, "label noise"))
+    labelled = torch.arange(len(captions)) % 2 == 0
     reward = world.new_reward()
     generator = generator_for(seed, "reward head")
-    held_out = train_head(reward, latents[labelled], asked[labelled], labels[labelled], generator)
-    scores = reward.score(latents.flatten(0, 1), flat_captions).unflatten(0, (-1, CANDIDATES))
-    rest = reward_quality(
-        scores[~labelled].flatten(),
-        world.judge.judge(
-            latents[~labelled].flatten(0, 1), flat_captions.unflatten(0, (-1, CANDIDATES))[~labelled].flatten(0, 1)
-        )[1].float(),
-    )
+    held_out = train_head(reward, latents[labelled], captions[labelled], labels[labelled], generator)
+    scores = grouped(reward.score(latents.flatten(0, 1), each))
+    heard = grouped(world.judge.judge(latents.flatten(0, 1), each)[1].float())
+    against = reward_quality(scores[~labelled].flatten(), heard[~labelled].flatten())
     facts = {
-        "plan": plan,
-        "world": world.checks(),
         "mean_label": truth[labelled].mean().item(),
         "reward_held_out": asdict(held_out),
-        "reward_against_judge": asdict(rest),
+        "reward_against_judge": asdict(against),
     }
-    if not known:
-        labelled_groups = [
-            group_record(world, i, asked[i], latents[i], labels=labels[i]) for i in torch.where(labelled)[0].tolist()
-        ]
-        scored_groups = [
-            group_record(world, i, asked[i], latents[i], scores=scores[i]) for i in torch.where(~labelled)[0].tolist()
-        ]
-        pairs = [*run_stages(labelled_groups, [AllLabelPairs()], seed)]
-        facts["pairs"] = {"labelled": len(pairs)}
-        pairs += run_stages(scored_groups, [BestWorst(_SCORE, min_gap=_GAP)], seed)
-        facts["pairs"]["scored"] = len(pairs) - facts["pairs"]["labelled"]
-        write_parquet(pairs, folder / "pairs.parquet")
-        write_parquet(by_coin(pairs, seed), folder / "coin.parquet")
-        write_parquet(singles(labelled_groups + scored_groups), folder / "rated.parquet")
-        write_parquet(anchors(world), folder / "anchor.parquet")
-        facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return Prepared(folder, world, reward, facts if done is None or not known else done)
+    return Judged(captions, latents, labels, scores, labelled), reward, facts
+
+
+def write_records(folder: Path, world: World, judged: Judged) -> dict[str, int]:
+    """Write the record files; returns the numbers of pairs from labels and from scores."""
+    labelled, scored = [], []
+    for i, (caption, latents) in enumerate(zip(judged.captions, judged.latents, strict=True)):
+        if judged.labelled[i]:
+            labelled.append(group_record(world, i, caption, latents, labels=judged.labels[i]))
+        else:
+            scored.append(group_record(world, i, caption, latents, scores=judged.scores[i]))
+    by_label = [*run_stages(labelled, [AllLabelPairs()], world.seed)]
+    by_score = [*run_stages(scored, [BestWorst(_SCORE, min_gap=_GAP)], world.seed)]
+    write_parquet([*by_label, *by_score], folder / "pairs.parquet")
+    write_parquet(by_coin([*by_label, *by_score], world.seed), folder / "coin.parquet")
+    write_parquet(singles([*labelled, *scored]), folder / "rated.parquet")
+    write_parquet(anchors(world), folder / "anchor.parquet")
+    return {"labelled": len(by_label), "scored": len(by_score)}
 
 
 def train_base(world: World, folder: Path, seed: int, settings: PretrainingSettings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prefalign_audio.demo.arms import ARMS
 
@@ -72,9 +72,9 @@ def verdicts(results: Results) -> dict[str, list[bool]]:
     """
     found: dict[str, list[bool]] = {}
 
-    def rule(name: str, arms: Sequence[str], test: object) -> None:
+    def rule(name: str, arms: Sequence[str], test: Callable[..., bool]) -> None:
         if all(arm in results for arm in arms):
-            found[name] = [bool(test(*rows)) for rows in zip(*(results[arm] for arm in arms), strict=True)]  # type: ignore[operator]
+            found[name] = [bool(test(*rows)) for rows in zip(*(results[arm] for arm in arms), strict=True)]
 
     rule("BATON β = 0 gains 0.08 over the control", ("baton_0", "control"), _gains)
     rule("CRPO at least equals winners only", ("crpo", "winners"), lambda a, b: a["temporal"] >= b["temporal"])

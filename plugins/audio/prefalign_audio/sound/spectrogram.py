@@ -1,14 +1,15 @@
-"""Mel spectrograms by torch alone: every parameter is said, and no extension is needed."""
+"""Mel spectrograms with every parameter said."""
 
 from __future__ import annotations
 
-import math
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from prefalign_audio.sound.errors import SoundError
+from prefalign_audio.sound.torchaudio_build import torchaudio_functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +57,13 @@ class MelSettings:
         return self.rate / 2 if self.highest is None else self.highest
 
 
-def hertz_to_mel(frequency: float) -> float:
-    """Mel of a frequency in Hz on O'Shaughnessy's scale, 2595 · log10(1 + f / 700), where 1000 Hz is about 1000."""
-    return 2595 * math.log10(1 + frequency / 700)
-
-
 def filterbank(settings: MelSettings) -> Tensor:
-    """(M, F) triangles of height 1, evenly spaced in mel, over the F = window // 2 + 1 frequencies of a transform."""
-    low, high = hertz_to_mel(settings.lowest), hertz_to_mel(settings.upper)
-    mels = torch.linspace(low, high, settings.bands + 2, dtype=torch.float64)
-    edges = 700 * (10 ** (mels / 2595) - 1)
-    frequencies = torch.arange(settings.window // 2 + 1, dtype=torch.float64) * settings.rate / settings.window
-    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
-    return torch.minimum(rising, falling).clamp(min=0).float()
+    """(M, F) triangles of height 1, evenly spaced in mel (HTK), over the F = window // 2 + 1 frequencies."""
+    bins, edges = settings.window // 2 + 1, (settings.lowest, settings.upper)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="At least one mel filterbank")  # the settings refuse those
+        triangles: Tensor = torchaudio_functional().melscale_fbanks(bins, *edges, settings.bands, settings.rate)
+    return triangles.T.contiguous()
 
 
 def mel_spectrogram(samples: Tensor, settings: MelSettings) -> Tensor:

@@ -60,19 +60,6 @@ class Waveform:
         """The mean of the channels, as one channel."""
         return self if self.channels == 1 else Waveform(self.samples.mean(0, keepdim=True), self.rate)
 
-    def require(self, *, rate: int | None = None, channels: int | None = None) -> Waveform:
-        """This sound, if it has the given rate (Hz) and number of channels; for models that must not guess.
-
-        Raises:
-            SoundError: if not, with the call that mends it.
-        """
-        if rate is not None and self.rate != rate:
-            raise SoundError(f"expected a sample rate of {rate} Hz, got {self.rate} Hz; call .resampled({rate}) first")
-        if channels is not None and self.channels != channels:
-            mend = "; call .mono() first" if channels == 1 else ""
-            raise SoundError(f"expected {channels} channel{'s' * (channels != 1)}, got {self.channels}{mend}")
-        return self
-
     def resampled(self, rate: int) -> Waveform:
         """The same sound at another rate (Hz), band-limited by a windowed sinc; ⌈frames · rate / old rate⌉ frames.
 

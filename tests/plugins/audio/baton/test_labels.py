@@ -191,7 +191,7 @@ def test_files_that_are_no_labels(tmp_path: Path, labels: Write) -> None:
     with pytest.raises(RecordError, match=r"other\.json, field 'grouped_ratings': expected an object, got nothing"):
         LabelSource(tmp_path / "other.json")
     with pytest.raises(PrefalignError, match="unknown on_bad 'skp'; did you mean 'skip'"):
-        LabelSource(labels([row()]), on_bad="skp")  # type: ignore[arg-type]
+        LabelSource(labels([row()]), on_bad="skp")
 
 
 def test_addresses(labels: Write, tmp_path: Path) -> None:

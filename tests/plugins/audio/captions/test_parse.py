@@ -64,10 +64,10 @@ def test_what_a_caption_says(text: str) -> None:
     assert len(caption.pieces) == len(events) + 1
 
 
-def test_events_in_time() -> None:
+def test_ranks_are_places_in_time() -> None:
     """Beside "then" and "while": A1 B2 C2; "after" puts the second before the first."""
-    assert parse("bird then bell while gun").in_time == ("bird", "bell", "gun")
-    assert parse("bird after bell").in_time == ("bell", "bird")
+    assert parse("bird then bell while gun").ranks == (0, 1, 1)
+    assert parse("bird after bell").ranks == (1, 0)
     assert parse("bird after bell, then gun").ranks == (1, 0, 1)
 
 

@@ -104,7 +104,7 @@ def test_the_settings_name_the_function() -> None:
     assert settings["kind"] == "llm"
     assert settings["rewrite"]["model"] == "some/model"
     assert settings["rewrite"]["class"].endswith(".Model")
-    assert RewriteCaption(captions).settings()["rewrite"] == {"class": f"{__name__}.captions"}  # type: ignore[arg-type]
+    assert RewriteCaption(captions).settings()["rewrite"] == {"class": f"{__name__}.captions"}
 
 
 def test_the_prompt_for_the_perturbed_caption_has_its_own_events() -> None:

@@ -10,15 +10,8 @@ from PIL import Image
 
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.picture import spectrogram_png
-from prefalign_audio.sound.spectrogram import MelSettings, filterbank, hertz_to_mel, log_mel, mel_spectrogram
+from prefalign_audio.sound.spectrogram import MelSettings, filterbank, log_mel, mel_spectrogram
 from prefalign_audio.sound.waveform import Waveform
-
-
-def test_mel_scale() -> None:
-    """At 700 Hz the logarithm is of 2: 2595 · 0.30103 = 781.17; 6300 Hz, of 10, is 2595."""
-    assert hertz_to_mel(0) == 0
-    assert hertz_to_mel(700) == pytest.approx(781.17, abs=0.01)
-    assert hertz_to_mel(6300) == pytest.approx(2595)
 
 
 def test_triangles() -> None:

@@ -40,19 +40,6 @@ def test_refuses(samples: Tensor, rate: int, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_require() -> None:
-    """What fits comes back as it is; what does not is named with its mend."""
-    sound = Waveform(torch.zeros(2, 8), 16000)
-    assert sound.require(rate=16000, channels=2) is sound
-    assert sound.require() is sound
-    with pytest.raises(SoundError, match=r"expected a sample rate of 48000 Hz, got 16000 Hz; call .resampled\(48000\)"):
-        sound.require(rate=48000)
-    with pytest.raises(SoundError, match=r"expected 1 channel, got 2; call .mono\(\) first"):
-        sound.require(rate=16000, channels=1)
-    with pytest.raises(SoundError, match=r"expected 2 channels, got 1$"):
-        sound.mono().require(channels=2)
-
-
 def test_resampled_keeps_a_tone() -> None:
     """A tone of 50 Hz far below both Nyquist rates is the same function of time at 2,000 Hz, away from the edges."""
     old = Waveform(torch.sin(2 * math.pi * 50 * torch.arange(4000) / 4000)[None], 4000)
