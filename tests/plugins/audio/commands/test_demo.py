@@ -16,6 +16,14 @@ def test_arms_are_checked_before_anything_is_made(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_folder_of_another_plan_is_refused_before_any_work(tmp_path, capsys):
+    """Its arms belong to another base, and would be taken for this one's."""
+    (tmp_path / "seed0").mkdir()
+    (tmp_path / "seed0" / "facts.json").write_text(json.dumps({"plan": {"seed": 0, "classes": 8}}))
+    assert main(["--out", str(tmp_path)]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_quick_demonstration_gains_by_reward(tmp_path):
