@@ -42,8 +42,8 @@ def listening_page(run: Path, title: str = "Before and after") -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{heading}</h1>\n"
-        "<p>Spectrograms: time to the right, frequency upwards on the mel scale, one colour scale for all.</p>\n<table>\n"
-        f'<tr><th scope="col">Asked for</th><th scope="col">Before</th><th scope="col">After</th></tr>\n'
+        "<p>Spectrograms: time to the right, frequency upwards on the mel scale, one colour scale for all.</p>\n"
+        f'<table>\n<tr><th scope="col">Asked for</th><th scope="col">Before</th><th scope="col">After</th></tr>\n'
         f"{rows}\n</table></body></html>\n"
     )
 
