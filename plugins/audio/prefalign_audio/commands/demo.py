@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/audio"), help="folder for everything")
     parser.add_argument("--seeds", default="0", help="seeds, comma-separated (default 0)")
     parser.add_argument("--arms", help=f"arms, comma-separated, or 'all' (default {DEFAULT})")
-    parser.add_argument("--quick", action="store_true", help=f"a weaker base and the arms {QUICK}: under 2 minutes")
+    parser.add_argument("--quick", action="store_true", help=f"a weaker base and the arms {QUICK}")
     parser.add_argument("--prepare-only", action="store_true", help="make model and judged samples, align nothing")
     parser.add_argument("--classes", type=int, default=6, help="kinds of events, 2 to 8 (default 6)")
     parser.add_argument("--overlap", type=float, default=0.0, help="seconds by which events overlap, 0 to 0.5")
