@@ -139,14 +139,23 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 
 
 def records_hash(records: Iterable[PreferenceRecord]) -> str:
-    """SHA-256 of records in order, with the content of their media files in the place of the paths."""
+    """SHA-256 of records in order, with the content of their media files in the place of the paths.
+
+    Raises:
+        RecordError: if a media file is not there or cannot be read.
+    """
     digest = hashlib.sha256()
     files: dict[str, str] = {}
     for record in records:
         form = record_to_dict(record)
         for medium in _media_forms(form):
             if (path := medium.get("path")) is not None:
-                files[path] = files.get(path) or _file_hash(Path(path))
+                if path not in files:
+                    try:
+                        files[path] = _file_hash(Path(path))
+                    except OSError as error:
+                        reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+                        raise record.error(f"the file {path!r} {reason}; builders read media", "media") from error
                 medium["path"] = files[path]
         digest.update(json.dumps(form, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from prefalign.data.encoding import EncodeLatents
 from prefalign.functional.noise_path import LinearPath, NoisePath, StepPath
-from prefalign.interfaces import Pair, PreferenceRecord, Prompt, Response
+from prefalign.interfaces import Pair, PreferenceRecord, Prompt, Response, StageReport
 from prefalign.models.condition import Condition
 from prefalign.models.denoiser import Denoiser
 from prefalign.models.pretrained import LoraSettings
@@ -62,8 +63,8 @@ def scored(make: Make, **options: Any) -> DenoisingPolicy:
     return policy
 
 
-def batch_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> Any:
-    """A batch of pairs with random latents of the family's shape."""
+def records_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> list[PreferenceRecord]:
+    """Pairs with random latents of the family's shape."""
     records = []
     for number in numbers:
         prompt = Prompt(text=TEXTS[number])
@@ -73,7 +74,12 @@ def batch_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> Any:
             Response(arrays={"latents": torch.randn(shape, generator=generator).numpy()}) for _ in range(2)
         )
         records.append(PreferenceRecord(id=f"r{number}", prompt=prompt, responses=responses, verdict=Pair(0, 1)))
-    return policy.collate([policy.encode(record) for record in records])
+    return records
+
+
+def batch_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> Any:
+    """The pairs as a batch."""
+    return policy.collate([policy.encode(record) for record in records_of(policy, numbers)])
 
 
 def disturbed(policy: DenoisingPolicy, size: float = 0.02) -> DenoisingPolicy:
@@ -245,3 +251,13 @@ class DenoiserContract:
         latents = batch.inputs["latents"]
         assert tuple(latents.shape) == (4, *policy.denoiser.latent_shape(Prompt(text=TEXTS[0])))
         assert policy.scores(batch).logps.shape == (4,)
+
+    def test_conditions_that_records_bring_are_those_of_their_prompts(self, make: Make) -> None:
+        """(12) So that the frozen parts can be run once, before training."""
+        policy = disturbed(scored(make))
+        plain = batch_of(policy)
+        encode = EncodeLatents(policy.denoiser)
+        encoded = list(encode(iter(records_of(policy)), 0, StageReport()))
+        batch = policy.collate([policy.encode(record) for record in encoded])
+        assert "condition" in batch.inputs
+        assert torch.allclose(policy.scores(batch).logps, policy.scores(plain).logps, rtol=1e-5)

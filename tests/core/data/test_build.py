@@ -335,3 +335,11 @@ def test_stages_have_seeds_of_their_own(tmp_path: Path) -> None:
     found = [derive_seed(1, part) for part in (0, 1, "a", "b")] + [derive_seed(2, 0)]
     assert len(set(found)) == 5
     assert all(0 <= seed < 2**63 for seed in found)
+
+
+def test_a_missing_media_file_is_named_with_its_record_before_anything_is_made(tmp_path):
+    responses = tuple(Response(media=(Media(kind="audio", path=f"{tmp_path}/{n}.wav"),)) for n in range(2))
+    record = PreferenceRecord(id="r1", prompt=Prompt(text="rain"), responses=responses, verdict=Pair(0, 1))
+    with pytest.raises(RecordError, match=r"0\.wav' is not there") as caught:
+        records_hash([record])
+    assert "'r1'" in str(caught.value)

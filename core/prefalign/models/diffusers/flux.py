@@ -83,8 +83,8 @@ class Flux(ImageDenoiser):
     @torch.no_grad()
     def condition(self, prompts: Sequence[Prompt]) -> Condition:
         """T5's hidden states and CLIP's pooled one."""
-        states, pooled, text_ids = self.ready().encode_prompt(texts(prompts), device=self.device)
-        return Condition({"encoder_hidden_states": states, "pooled_projections": pooled}, {"txt_ids": text_ids})
+        states, pooled, _ = self.ready().encode_prompt(texts(prompts), device=self.device)
+        return Condition({"encoder_hidden_states": states, "pooled_projections": pooled})
 
     def null_condition(self, condition: Condition) -> Condition:
         """The empty text."""
