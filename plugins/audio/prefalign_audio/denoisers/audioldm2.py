@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from prefalign.interfaces import PrefalignError, Prompt
 from prefalign.models.condition import Condition
@@ -100,8 +102,8 @@ class AudioLDM2(MelDenoiser):
                 f"{self.model!r}: expected AudioLDM 2 with a T5EncoderModel, got a {type(encoder).__name__}; its "
                 "variants for speech are not supported"
             )
-        # Where Diffusers' blocks recompute activations, they hand the mask of T5's states to the wrong attention.
-        self.network._supports_gradient_checkpointing = False
+        enable = self.network.enable_gradient_checkpointing
+        self.network.enable_gradient_checkpointing = partial(enable, _recomputed)
 
     @torch.no_grad()
     def condition(self, prompts: Sequence[Prompt]) -> Condition:
@@ -129,6 +131,19 @@ class AudioLDM2(MelDenoiser):
         projected = pipeline.projection_model(heard, states, mask.new_ones(1, 1), mask)
         generated = _continued(pipeline.language_model, projected.hidden_states, projected.attention_mask)
         return Condition({GENERATED: generated, STATES: states, MASK: mask})
+
+
+def _recomputed(module: nn.Module, *arguments: Any) -> Any:
+    """The module's output, computed again in the backward pass.
+
+    The U-Net's blocks leave out the fourth argument of their transformers here (diffusers 0.42, modeling_audioldm2.py),
+    so that the mask of T5's states would be taken for one of the picture's own places.
+    """
+    from diffusers.models import Transformer2DModel
+
+    if isinstance(module, Transformer2DModel) and len(arguments) == 7:
+        arguments = (*arguments[:3], None, *arguments[3:], False)
+    return checkpoint(module, *arguments, use_reentrant=False)
 
 
 def _tokens(tokenizer: Any, text: str, length: int | None = None) -> Any:

@@ -21,9 +21,6 @@ def policy_of(model=None, **options):
 
 
 class TestAudioLDM2(DenoiserContract):
-    # Refused, as Diffusers' network confuses its masks there.
-    without_checkpointing = ("AudioLDM2",)
-
     @pytest.fixture
     def make(self):
         return lambda: AudioLDM2({}, seconds=SECONDS)
