@@ -15,10 +15,11 @@ from prefalign.models.condition import Condition
 from prefalign.models.diffusers.base import small_config, texts
 from prefalign_audio.denoisers.mel import MelDenoiser
 from prefalign_audio.denoisers.mel_tiny import (
-    clap_text_settings,
     ddim_scheduler,
+    tiny_clap,
     tiny_mel_autoencoder,
     tiny_roberta_tokenizer,
+    tiny_t5_encoder,
     tiny_t5_tokenizer,
     tiny_vocoder,
 )
@@ -36,15 +37,7 @@ class AudioLDM2(MelDenoiser):
     def tiny(self, config: dict[str, Any]) -> Any:
         """A tiny U-Net of AudioLDM 2's attention (self, GPT-2, T5) with DDIM's scheduler."""
         from diffusers import AudioLDM2Pipeline, AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
-        from transformers import (
-            ClapConfig,
-            ClapFeatureExtractor,
-            ClapModel,
-            GPT2Config,
-            GPT2LMHeadModel,
-            T5Config,
-            T5EncoderModel,
-        )
+        from transformers import ClapFeatureExtractor, GPT2Config, GPT2LMHeadModel
 
         small = {
             "sample_size": 8,
@@ -58,25 +51,13 @@ class AudioLDM2(MelDenoiser):
         }
         unet = AudioLDM2UNet2DConditionModel(**small_config(AudioLDM2UNet2DConditionModel, small, config))
         generated, states = unet.config.cross_attention_dim[0][1:]
-        sound = {
-            "hidden_size": 8,
-            "patch_embeds_hidden_size": 8,
-            "depths": [1],
-            "num_attention_heads": [2],
-            "num_hidden_layers": 1,
-            "num_mel_bins": 16,
-            "spec_size": 64,
-            "projection_dim": 8,
-        }
-        clap = ClapConfig(text_config=clap_text_settings(8), audio_config=sound, projection_dim=8)
-        t5 = T5Config(vocab_size=32, d_model=states, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
         gpt2 = GPT2Config(
             vocab_size=8, n_positions=96, n_embd=generated, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
         )
         return AudioLDM2Pipeline(
             vae=tiny_mel_autoencoder(unet.config.in_channels),
-            text_encoder=ClapModel(clap),
-            text_encoder_2=T5EncoderModel(t5),
+            text_encoder=tiny_clap(8),
+            text_encoder_2=tiny_t5_encoder(states),
             projection_model=AudioLDM2ProjectionModel(8, states, generated),
             language_model=GPT2LMHeadModel(gpt2),
             tokenizer=tiny_roberta_tokenizer(),

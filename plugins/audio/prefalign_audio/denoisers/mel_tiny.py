@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import ascii_lowercase
 from typing import Any
 
-from prefalign.models.diffusers.tiny import tiny_autoencoder
+from prefalign.models.diffusers.tiny import tiny_autoencoder, tiny_t5
 from prefalign_audio.denoisers.mel import RATE
 
 
@@ -62,6 +62,11 @@ def tiny_t5_tokenizer() -> Any:
     return T5Tokenizer(vocab=words, extra_ids=0, model_max_length=64)
 
 
+def tiny_t5_encoder(width: int) -> Any:
+    """A T5 encoder that fits `tiny_t5_tokenizer`."""
+    return tiny_t5(width, words=32)
+
+
 def clap_text_settings(width: int) -> dict[str, Any]:
     """Values of a tiny text branch of CLAP that fits `tiny_roberta_tokenizer`."""
     return {
@@ -74,3 +79,20 @@ def clap_text_settings(width: int) -> dict[str, Any]:
         "projection_dim": width,
         "pad_token_id": 1,
     }
+
+
+def tiny_clap(width: int) -> Any:
+    """A CLAP whose embeddings have `width` values, and whose text branch fits `tiny_roberta_tokenizer`."""
+    from transformers import ClapConfig, ClapModel
+
+    sound = {
+        "hidden_size": width,
+        "patch_embeds_hidden_size": width,
+        "depths": [1],
+        "num_attention_heads": [2],
+        "num_hidden_layers": 1,
+        "num_mel_bins": 16,
+        "spec_size": 64,
+        "projection_dim": width,
+    }
+    return ClapModel(ClapConfig(text_config=clap_text_settings(width), audio_config=sound, projection_dim=width))

@@ -10,11 +10,12 @@ from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, 
 from prefalign.policies.denoising import DenoisingPolicy
 from prefalign_audio.denoisers.audioldm2 import AudioLDM2
 from prefalign_audio.denoisers.mel import levelled, log_mel
+from prefalign_audio.denoisers.tango import Tango
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.files import read_sound, wav_bytes
 from prefalign_audio.sound.waveform import Waveform
 
-FAMILIES = {"audioldm2": AudioLDM2}
+FAMILIES = {"audioldm2": AudioLDM2, "tango": Tango}
 
 
 @pytest.fixture(params=FAMILIES)
