@@ -8,6 +8,7 @@ import torch
 
 from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, Prompt, Response
 from prefalign.policies.denoising import DenoisingPolicy
+from prefalign_audio.denoisers.audioldm import AudioLDM, MusicLDM
 from prefalign_audio.denoisers.audioldm2 import AudioLDM2
 from prefalign_audio.denoisers.mel import levelled, log_mel
 from prefalign_audio.denoisers.tango import Tango
@@ -15,7 +16,7 @@ from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.files import read_sound, wav_bytes
 from prefalign_audio.sound.waveform import Waveform
 
-FAMILIES = {"audioldm2": AudioLDM2, "tango": Tango}
+FAMILIES = {"audioldm": AudioLDM, "audioldm2": AudioLDM2, "musicldm": MusicLDM, "tango": Tango}
 
 
 @pytest.fixture(params=FAMILIES)
