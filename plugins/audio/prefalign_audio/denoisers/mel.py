@@ -128,7 +128,7 @@ class MelDenoiser(AudioDenoiser):
         samples = levelled(media.to(self.device).float()[:, 0])
         length = self.times(samples.shape[-1] / self.rate) * self.patch * self.hop
         mel = log_mel(pad(samples, (0, max(0, length - samples.shape[-1])))[:, :length], self.hop, self.bands)
-        latents: Tensor = vae.encode(mel[:, None].to(vae.dtype)).latent_dist.mode()
+        latents: Tensor = vae.encode(mel[:, None].to(vae.dtype)).latent_dist.mode().float()
         return latents * vae.config.scaling_factor
 
     @torch.no_grad()

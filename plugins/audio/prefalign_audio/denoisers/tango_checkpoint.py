@@ -225,7 +225,7 @@ def _json(source: str, name: str) -> dict[str, Any]:
 
 
 def _weights(source: str, name: str) -> dict[str, Tensor]:
-    """The tensors of a file, read by torch's reader that runs nothing."""
+    """The tensors of a file, in float32, read by torch's reader that runs nothing."""
     try:
         found = torch.load(_found(source, name), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -233,7 +233,7 @@ def _weights(source: str, name: str) -> dict[str, Tensor]:
         raise PrefalignError(f"{source}: {name} cannot be read as weights and nothing else: {first}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise PrefalignError(f"{source}: expected {name} to hold tensors by name")
-    return found
+    return {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

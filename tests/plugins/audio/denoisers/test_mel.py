@@ -8,6 +8,7 @@ import torch
 
 from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, Prompt, Response
 from prefalign.policies.denoising import DenoisingPolicy
+from prefalign.testing.denoiser_contract import batch_of
 from prefalign_audio.denoisers.audioldm import AudioLDM, MusicLDM
 from prefalign_audio.denoisers.audioldm2 import AudioLDM2
 from prefalign_audio.denoisers.mel import levelled, log_mel
@@ -131,6 +132,18 @@ def test_a_policy_samples_sounds_of_the_length_that_prompts_ask_for(family):
     policy.configure_model()
     (made,) = policy.sample([Prompt(text="rain", conditions={"seconds": 0.4})], steps=2)
     assert read_sound(made[0].media[0]).frames == 6400
+
+
+def test_half_precision_is_that_of_the_weights_not_of_latents_and_scores(family):
+    policy = DenoisingPolicy(family({}, seconds=0.32, dtype="bfloat16"))
+    policy.configure_model()
+    parts = [policy.denoiser.network, *policy.denoiser.frozen_parts()]
+    assert {p.dtype for part in parts for p in part.parameters()} == {torch.bfloat16}
+    latents = policy.denoiser.encode(torch.rand(1, 1, 5120, generator=torch.Generator().manual_seed(0)) - 0.5)
+    scores = policy.scores(batch_of(policy)).logps
+    assert latents.dtype == scores.dtype == torch.float32
+    assert scores.isfinite().all()
+    assert read_sound(policy.denoiser.decode(latents)[0][0]).frames == 5120
 
 
 def test_another_rate_than_the_vocoders_is_refused(family):

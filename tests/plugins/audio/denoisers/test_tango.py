@@ -196,6 +196,15 @@ def test_a_checkpoint_in_the_originals_layout_is_loaded_whole(checkpoint, parts)
     assert policy.scores(batch_of(policy)).logps.isfinite().all()
 
 
+def test_checkpoints_in_half_precision_are_read_in_the_precision_asked_for(checkpoint):
+    path = checkpoint / "pytorch_model_main.bin"
+    torch.save({name: value.half() for name, value in torch.load(path, weights_only=True).items()}, path)
+    for dtype in ("float32", "bfloat16"):
+        denoiser = policy_of(str(checkpoint), dtype=dtype).denoiser
+        parts = [denoiser.network, *denoiser.frozen_parts()]
+        assert {p.dtype for part in parts for p in part.parameters()} == {getattr(torch, dtype)}
+
+
 def test_names_of_configs_that_come_with_the_code_need_no_file(checkpoint):
     """The size of the U-Net is then the published one, which the small weights do not fit."""
     for name in ("configs/diffusion_model_config.json", "configs/diffusion_model_xl_config.json"):
