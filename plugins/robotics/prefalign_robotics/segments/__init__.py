@@ -1,0 +1,1 @@
+"""Stretches of behaviour, and what people said of them."""

@@ -1,0 +1,1 @@
+"""Preferences of one task carried over to another."""
