@@ -104,9 +104,8 @@ class CosineSolver:
         clean = alpha**2 * sample - sigma * alpha * model_output  # alpha z − sin(πu/2) v with z = alpha sample
         estimate = clean
         if after > 0 and self._before is not None:
-            # Extrapolated to the middle of the step in log sigma, from the last two estimates.
-            ratio = math.log(sigma / after) / math.log(self.sigmas[self._index - 1].item() / sigma)
-            estimate = clean + ratio / 2 * (clean - self._before)
+            # Extrapolated to the middle of the step in log sigma, in which all steps are of one length.
+            estimate = clean + (clean - self._before) / 2
         kept = (after / sigma) ** 2
         found = kept * sample + (1 - kept) * estimate
         if after > 0:
