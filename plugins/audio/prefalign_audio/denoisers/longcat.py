@@ -44,7 +44,7 @@ def tiny_umt5(width: int, words: int = 128) -> Any:
 
 
 class LongCat(AudioDenoiser):
-    """LongCat-AudioDiT (arXiv 2603.29339), which speaks, or sounds, a text without a voice to imitate.
+    """LongCat-AudioDiT (arXiv 2603.29339): speech and sounds from a text, here without a voice to imitate.
 
     Latents are (frames, channels). How long a sound becomes is decided by its latents alone; all of a batch must have
     one length.

@@ -68,6 +68,18 @@ def test_the_latents_are_the_real_pipelines(guidance, kind):
     assert torch.allclose(ours, torch.cat(expected), atol=1e-4)
 
 
+def test_texts_are_cleaned_as_the_pipeline_does():
+    """The stand-in of a tokenizer takes letters of both kinds for the same, so that the latents do not tell."""
+    from diffusers.pipelines.longcat_audio_dit.pipeline_longcat_audio_dit import _normalize_text
+
+    denoiser, seen = ready().denoiser, []
+    encode = denoiser.pipeline.encode_prompt
+    denoiser.pipeline.encode_prompt = lambda prompts, device: seen.extend(prompts) or encode(prompts, device)
+    written = ["  A “Dog”\tBARKS ", 'it\'s ‘Ä’ "quoted"\n text']
+    denoiser.condition([Prompt(text=text) for text in written])
+    assert seen == [_normalize_text(text) for text in written] == ["a dog barks", "it's ä quoted text"]
+
+
 def test_gradients_go_where_their_rows_came_from():
     """Rows are run in another order than they come in."""
     denoiser = disturbed(ready(), 0.05).denoiser
