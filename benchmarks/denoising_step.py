@@ -281,19 +281,19 @@ def main() -> None:
         "workload": asdict(workload),
         "repetitions": options.repetitions,
     }
-    results = []
+    results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_network(folder)
-        for weights, reference in MODES:
-            print(f"measuring {weights} weights with a {reference} reference", file=sys.stderr)
-            mode = (weights, reference)
-            result = {"weights": weights, "reference": reference}
-            result |= measure_time(folder, workload, mode, options.repetitions)
+        for mode in MODES:
+            timed = measure_time(folder, workload, mode, options.repetitions)
+            results.append({"weights": mode[0], "reference": mode[1], **timed})
+            print("{}, {}: CPU ratio {cpu_ratio[median]:.2f}".format(*mode, **timed), file=sys.stderr)
+        for mode, result in zip(MODES, results, strict=True):
             result["peak_bytes"] = {
                 side: in_fresh_process(measure_memory, folder, workload, side, mode) for side in BUILD
             }
-            results.append(result)
+            print("{}, {}: {peak_bytes}".format(*mode, **result), file=sys.stderr)
     print(json.dumps(facts, indent=2))
     print()
     print(table(results, ("weights", "reference"), PEER))
