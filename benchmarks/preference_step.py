@@ -6,9 +6,7 @@ A step is the forward pass, the loss, the backward pass and the optimiser; loadi
 the step are left out on both sides. Both start from the same weights, see the same tokens and take the same AdamW
 steps, and the run fails unless their losses agree at every step, so that no side can win by doing less.
 
-Time: both live in one process and take turns, so that whatever else the machine does hits both alike; a repetition
-gives one ratio. CPU time is reported beside wall time, for machines that are not idle. Memory: each side runs alone in
-a fresh process; the figure is the peak during the steps above the size before the model was built (Linux only).
+How time and memory are measured stands in `turns.py`.
 
 Activation checkpointing is off on both sides (TRL's own default is on). TRL computes entropy, mean logits and token
 accuracy in every step; that is part of its step. On CPUs it projects every position to the vocabulary, on GPUs those of
@@ -18,22 +16,16 @@ the completions only; `--compact-trl` makes it do here what it does there.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import importlib
 import itertools
 import json
-import multiprocessing
 import os
-import platform
 import random
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +34,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
+from turns import Arm, in_fresh_process, machine, peak_of_steps, table, take_turns
 
 BETA, RATE, RANK, ALPHA = 0.1, 1e-4, 16, 32
 VOCABULARY = 32_000
@@ -58,10 +51,7 @@ MODEL = {
     "eos_token_id": 2,
     "tie_word_embeddings": False,
 }
-ARMS = ("prefalign", "trl")
 MODES = tuple(itertools.product(("full", "lora"), ("live", "cached")))
-WARM_UP = 3
-MEMORY_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -79,13 +69,6 @@ class Workload:
     prompt: int = 64
     response: int = 64
     compact_trl: bool = False
-
-
-@dataclass
-class Arm:
-    """One side, ready to take steps; `step` returns the loss before the step."""
-
-    step: Callable[[], float]
 
 
 def write_model(folder: Path) -> None:
@@ -222,56 +205,24 @@ def new_optimizer(module: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=RATE, weight_decay=0.0)
 
 
-BUILD = {"prefalign": build_ours, "trl": build_trl}
+BUILD: dict[str, Callable[..., Arm]] = {"prefalign": build_ours, "TRL": build_trl}
 
 
 def measure_time(folder: Path, workload: Workload, mode: tuple[str, str], repetitions: int) -> dict[str, Any]:
-    """Wall and CPU seconds of every step of both sides, taken in turns that swap their order each time.
+    """The times of both sides; see `take_turns`.
 
     Raises:
         RuntimeError: if the losses of the two sides part.
     """
-    arms = {name: BUILD[name](folder, workload, *mode) for name in ARMS}
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
-    for repetition in range(WARM_UP + repetitions):
-        for name in ARMS if repetition % 2 else reversed(ARMS):
-            wall, cpu = time.perf_counter(), time.process_time()
-            loss = arms[name].step()
-            taken[name].append({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "loss": loss})
-        ours, theirs = (taken[name][-1]["loss"] for name in ARMS)
-        if abs(ours - theirs) > 1e-3 * max(abs(theirs), 0.01):
-            raise RuntimeError(f"{mode}, step {repetition}: the losses part, {ours} and {theirs}")
-    kept = {name: steps[WARM_UP:] for name, steps in taken.items()}
-    return {
-        "steps": kept,
-        "seconds": {name: statistics.median(step["wall"] for step in steps) for name, steps in kept.items()},
-        "first_and_last_loss": [taken["prefalign"][0]["loss"], taken["prefalign"][-1]["loss"]],
-        **{f"{clock}_ratio": spread(kept, clock) for clock in ("wall", "cpu")},
-    }
-
-
-def spread(steps: dict[str, list[dict[str, float]]], clock: str) -> dict[str, float]:
-    """Least, median and greatest ratio of ours to theirs over the repetitions."""
-    ratios = [ours[clock] / theirs[clock] for ours, theirs in zip(*(steps[name] for name in ARMS), strict=True)]
-    return {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)}
-
-
-def status(field: str) -> int:
-    """A size of this process in bytes, as the kernel counts it."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
+    arms = {name: build(folder, workload, *mode) for name, build in BUILD.items()}
+    return take_turns(arms, repetitions, relative=1e-3, absolute=1e-5)
 
 
 def measure_memory(folder: Path, workload: Workload, name: str, mode: tuple[str, str]) -> int:
-    """Peak bytes of this process during the steps, above its size with everything imported; run it in a fresh one."""
+    """Peak bytes of one side's steps; run it in a fresh process."""
     quieten()
     import_everything()
-    before = status("VmRSS")
-    arm = BUILD[name](folder, workload, *mode)
-    Path("/proc/self/clear_refs").write_text("5")  # start the peak anew
-    for _ in range(MEMORY_STEPS):
-        arm.step()
-    return status("VmHWM") - before
+    return peak_of_steps(lambda: BUILD[name](folder, workload, *mode))
 
 
 def import_everything() -> None:
@@ -289,41 +240,6 @@ def quieten() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    packages = ("prefalign", "torch", "transformers", "peft", "trl", "lightning")
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-    }
-
-
-def table(results: list[dict[str, Any]]) -> str:
-    """The results as Markdown. Ratios are ours over TRL's: below 1 we are faster or smaller."""
-    lines = [
-        "| weights | reference | ours | TRL | wall ratio, median (min to max) | CPU ratio, median (min to max) "
-        "| ours, peak | TRL, peak | peak ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        spreads = " | ".join(
-            "{median:.2f} ({min:.2f} to {max:.2f})".format(**result[f"{clock}_ratio"]) for clock in ("wall", "cpu")
-        )
-        seconds = " | ".join(f"{1000 * result['seconds'][name]:.0f} ms" for name in ARMS)
-        peaks = [result["peak_bytes"][name] for name in ARMS]
-        sizes = " | ".join(f"{peak / 2**20:.0f} MiB" for peak in peaks)
-        mode = f"{result['weights']} | {result['reference']}"
-        lines.append(f"| {mode} | {seconds} | {spreads} | {sizes} | {peaks[0] / peaks[1]:.2f} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Measure every mode, print the table, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -338,7 +254,13 @@ def main() -> None:
     options = parser.parse_args()
     workload = Workload(options.pairs, options.prompt, options.response, options.compact_trl)
     quieten()
-    facts = {"machine": machine(), "model": MODEL, "workload": asdict(workload), "repetitions": options.repetitions}
+    packages = ("prefalign", "torch", "transformers", "peft", "trl", "lightning")
+    facts = {
+        "machine": machine(*packages),
+        "model": MODEL,
+        "workload": asdict(workload),
+        "repetitions": options.repetitions,
+    }
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -347,16 +269,13 @@ def main() -> None:
             print(f"measuring {weights} weights with a {reference} reference", file=sys.stderr)
             result = {"weights": weights, "reference": reference}
             result |= measure_time(folder, workload, (weights, reference), options.repetitions)
-            result["peak_bytes"] = {}
-            for arm in ARMS:
-                spawn = multiprocessing.get_context("spawn")
-                with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                    memory = pool.submit(measure_memory, folder, workload, arm, (weights, reference))
-                    result["peak_bytes"][arm] = memory.result()
+            result["peak_bytes"] = {
+                side: in_fresh_process(measure_memory, folder, workload, side, (weights, reference)) for side in BUILD
+            }
             results.append(result)
     print(json.dumps(facts, indent=2))
     print()
-    print(table(results))
+    print(table(results, ("weights", "reference"), "TRL"))
     if options.json:
         options.json.write_text(json.dumps({**facts, "results": results}, indent=2) + "\n", encoding="utf-8")
 
