@@ -59,7 +59,7 @@ class Original:
             predicted = self.network(
                 hidden_states=latents.repeat(len(texts), 1, 1),
                 timestep=torch.tensor([timestep / 1000]),
-                pooled_projections=self.parts.projection(means),
+                pooled_projections=self.parts.projection[0](means).relu(),
                 encoder_hidden_states=torch.cat([states, length], dim=1),
                 txt_ids=torch.zeros(tokens + 1, 3),
                 img_ids=torch.arange(noise.shape[0])[:, None].repeat(1, 3),
