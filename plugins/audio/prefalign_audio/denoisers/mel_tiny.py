@@ -15,7 +15,7 @@ def tiny_mel_autoencoder(latent_channels: int) -> Any:
 
 
 def tiny_vocoder(bands: int = 16) -> Any:
-    """A vocoder of AudioLDM's rate and hop."""
+    """A vocoder of AudioLDM's rate and hop, with weights that are large enough to be heard."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     config = SpeechT5HifiGanConfig(
@@ -27,6 +27,7 @@ def tiny_vocoder(bands: int = 16) -> Any:
         resblock_kernel_sizes=[3],
         resblock_dilation_sizes=[[1, 3]],
         normalize_before=False,
+        initializer_range=0.2,
     )
     return SpeechT5HifiGan(config)
 

@@ -105,8 +105,11 @@ def test_latents_become_sounds_as_the_vocoder_makes_them(family):
     shape = denoiser.latent_shape(Prompt(text="x", conditions={"seconds": 0.64}))
     latents = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        waveforms = pipeline.vocoder(pipeline.vae.decode(latents / 0.5).sample.squeeze(1))
+        waveforms, other = (
+            pipeline.vocoder(pipeline.vae.decode(scaled).sample.squeeze(1)) for scaled in (latents / 0.5, latents * 0.5)
+        )
     assert waveforms.shape[1] > 10_240
+    assert (waveforms - other).abs().max() > 0.01
     for (medium,), expected in zip(denoiser.decode(latents), waveforms, strict=True):
         found = read_sound(medium)
         assert (found.rate, found.samples.shape) == (16_000, (1, 10_240))
