@@ -14,7 +14,8 @@ from prefalign_audio.denoisers.base import AudioDenoiser
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.torchaudio_build import torchaudio_functional
 
-#: AudioLDM's front end (arXiv 2301.12503, appendix): rate and upper edge in Hz, window in samples, floor of magnitudes.
+#: The front end in the published code of AudioLDM (arXiv 2301.12503): rate and upper edge in Hz, window in samples,
+#: floor of magnitudes.
 RATE, HIGHEST, WINDOW, FLOOR = 16_000, 8_000.0, 1024, 1e-5
 
 #: Peak of the sounds that AudioLDM, its successors and Tango were trained on.
