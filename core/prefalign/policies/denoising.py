@@ -242,7 +242,9 @@ class DenoisingPolicy(Policy):
         if self._frozen_key is None:
             self._frozen_key = "".join(map(fingerprint, self.denoiser.frozen_parts()))
         owners, replays = self._draws(batch)
-        ids, fixed = batch.relations.ids, (self._draw_settings(), self._frozen_key)
+        # Once for all rows: a path may have a thousand steps to spell out.
+        fixed = hashlib.sha256(repr((self._draw_settings(), self._frozen_key)).encode()).hexdigest()
+        ids = batch.relations.ids
         return [
             hashlib.sha256(repr((key, ids[owner], replays[owner], fixed)).encode()).hexdigest()
             for key, owner in zip(batch.keys, owners.tolist(), strict=True)

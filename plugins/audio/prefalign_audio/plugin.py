@@ -31,6 +31,15 @@ def prefalign_components() -> Iterable[Component]:
             "prefalign_audio.demo.denoiser:EventDenoiser",
             "The sound demonstration's small rectified flow",
         ),
+        _denoiser("audioldm", "audioldm:AudioLDM", "AudioLDM: a U-Net under CLAP's vector", "2301.12503"),
+        _denoiser("musicldm", "audioldm:MusicLDM", "MusicLDM: AudioLDM for music", "2308.01546"),
+        _denoiser("audioldm2", "audioldm2:AudioLDM2", "AudioLDM 2: a U-Net under GPT-2 and T5", "2308.05734"),
+        _denoiser("tango", "tango:Tango", "Tango and Tango 2: a U-Net under FLAN-T5", "2304.13731", TANGO2),
+        _denoiser("tangoflux", "tangoflux:TangoFlux", "TangoFlux: a rectified flow, up to 30 seconds", TANGOFLUX),
+        _denoiser("stable_audio", "stable_audio:StableAudio", "Stable Audio Open: stereo at 44.1 kHz", "2407.14358"),
+        _denoiser("stable_audio_3", "stable_audio_3:StableAudio3", "Stable Audio 3: a rectified flow"),
+        _denoiser("longcat", "longcat:LongCat", "LongCat-AudioDiT: a flow over waveform latents", "2603.29339"),
+        _denoiser("ace_step", "ace_step:AceStep", "ACE-Step 1.5: music under tags and lyrics", "2602.00744"),
         Component(
             "reward",
             "sound_text",
@@ -55,6 +64,10 @@ def prefalign_components() -> Iterable[Component]:
         _metric("reward_quality", "reward_quality:RewardQuality", "Accuracy, AUC, calibration, rank correlation"),
         _metric("sound_guard", "sound_guard:SoundGuard", "Share of silent and of clipped sounds"),
     )
+
+
+def _denoiser(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("denoiser", name, f"prefalign_audio.denoisers.{target}", summary, papers=papers)
 
 
 def _encoder(name: str, target: str, summary: str) -> Component:
