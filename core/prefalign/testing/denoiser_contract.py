@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prefalign.data.encoding import EncodeLatents
 from prefalign.functional.noise_path import LinearPath, NoisePath, StepPath
-from prefalign.interfaces import Pair, PreferenceRecord, Prompt, Response, StageReport
+from prefalign.interfaces import Pair, PrefalignError, PreferenceRecord, Prompt, Response, StageReport
 from prefalign.models.condition import Condition
 from prefalign.models.denoiser import Denoiser
 from prefalign.models.pretrained import LoraSettings
@@ -243,6 +243,24 @@ class DenoiserContract:
             peft.inject_adapter_in_model(peft.LoraConfig(r=2, lora_alpha=4, target_modules=linear), network)
             peft.set_peft_model_state_dict(network, load_file(tmp_path / "pytorch_lora_weights.safetensors"))
         assert torch.allclose(plain.scores(batch_of(plain)).logps, expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("lora", [None, LoraSettings(r=2, alpha=4)])
+    def test_an_export_starts_the_next_run(self, make: Make, tmp_path: Path, lora: LoraSettings | None) -> None:
+        """(10) The reference of the next round is then the policy of this one."""
+        policy, denoiser = disturbed(scored(make, lora=lora), 0.1), make()
+        policy.save_pretrained(tmp_path)
+        denoiser.network_weights = str(tmp_path)  # type: ignore[assignment]  # as the constructor does
+        following = DenoisingPolicy(denoiser)
+        if lora is not None and not hasattr(policy.denoiser.network, "load_lora_adapter"):
+            with pytest.raises(PrefalignError, match="reads no adapters"):
+                following.configure_model()
+            return
+        following.configure_model()
+        plain = scored(make)
+        assert following.state_dict().keys() == plain.state_dict().keys()
+        expected = policy.scores(batch_of(policy)).logps
+        assert torch.allclose(following.scores(batch_of(following)).logps, expected, rtol=1e-5)
+        assert not torch.allclose(plain.scores(batch_of(plain)).logps, expected, rtol=1e-4)
 
     def test_latents_of_records_come_through(self, make: Make) -> None:
         """(11)"""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from prefalign.interfaces import PrefalignError, Prompt
+from prefalign.models.adapters import ADAPTER_FILE
 from prefalign.models.condition import Condition
 from prefalign.models.denoiser import Denoiser
 from prefalign.models.pretrained import from_pretrained
@@ -27,6 +29,8 @@ class DiffusersDenoiser(Denoiser):
         dtype: of all weights.
         init_seed: seed of random weights.
         steps, guidance: usual number of sampling steps and scale of guidance; the family's if None.
+        network_weights: folder or hub id of a network, or of an adapter for it, that stands in the place of the
+            pipeline's: what an earlier run exported, to go on from there. An adapter is merged.
     """
 
     #: Class of the pipeline in Diffusers, and the name of the network in it.
@@ -43,9 +47,10 @@ class DiffusersDenoiser(Denoiser):
         init_seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
+        network_weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.dtype, self.init_seed = model, dtype, init_seed
+        self.model, self.dtype, self.init_seed, self.network_weights = model, dtype, init_seed, network_weights
         self.steps = self.steps if steps is None else steps
         self.guidance = self.guidance if guidance is None else guidance
         self.pipeline: Any = None
@@ -85,6 +90,8 @@ class DiffusersDenoiser(Denoiser):
                 pipeline = self.tiny(dict(self.model))
             if self.dtype != "float32":
                 pipeline.to(getattr(torch, self.dtype))
+        if self.network_weights is not None:
+            take_weights(getattr(pipeline, self.network_name), self.network_weights)
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):
                 part.requires_grad_(False).eval()
@@ -125,6 +132,30 @@ class DiffusersDenoiser(Denoiser):
         }
         predicted: Tensor = self.network(noisy.to(dtype), timestep=time, **cast, return_dict=False)[0]
         return predicted
+
+
+def take_weights(network: Any, source: str) -> None:
+    """Give a network of Diffusers the weights of another of its kind, or merge an adapter that was trained on it.
+
+    Raises:
+        PrefalignError: for a source that is neither, or does not fit.
+    """
+    if not (Path(source) / ADAPTER_FILE).is_file():
+        found = from_pretrained(type(network), source, use_safetensors=True)
+        try:
+            network.load_state_dict(found.state_dict())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise PrefalignError(f"network_weights: {source!r} is no network of this size: {reason}") from error
+    elif hasattr(network, "load_lora_adapter"):
+        network.load_lora_adapter(source, prefix=None, use_safetensors=True)
+        network.fuse_lora()
+        network.unload_lora()
+    else:
+        raise PrefalignError(
+            f"network_weights: {type(network).__name__} of Diffusers reads no adapters; merge {source!r} into "
+            "a network and name its folder"
+        )
 
 
 def texts(prompts: Sequence[Prompt]) -> list[str]:

@@ -122,3 +122,11 @@ def test_words_are_hashed_to_numbers():
     assert one.input_ids[0, 0] == one.input_ids[1, 0]
     assert tokenizer("", padding="longest").input_ids.tolist() == [[END]]
     assert int(one.input_ids.max()) < 64
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    ready({"block_out_channels": (8, 32)}).network.save_pretrained(tmp_path)
+    with pytest.raises(PrefalignError, match=r"network_weights: .* is no network of this size: .*size mismatch"):
+        ready(network_weights=str(tmp_path))
+    with pytest.raises(PrefalignError, match="no model folder '/nowhere'"):
+        ready(network_weights="/nowhere")
