@@ -83,6 +83,13 @@ COMPONENTS: tuple[Component, ...] = (
         "Reward model with uncertainty",
         papers=("2508.03789",),
     ),
+    Component(
+        "objective",
+        "robust_reward",
+        "prefalign.objectives.robust_reward:RobustReward",
+        "Reward model on draws, kept unsure, for labels that may be wrong",
+        papers=("2306.03615",),
+    ),
     Component("objective", "pointwise", "prefalign.objectives.reward_modelling:Pointwise", "Reward model on labels"),
     Component(
         "training", "preference_tuning", "prefalign.training.tuning:PreferenceTuning", "Tune a policy on preferences"

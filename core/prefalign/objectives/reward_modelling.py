@@ -76,6 +76,10 @@ class PairReward(RewardObjective):
     def pair_losses(self, pairs: RewardPairs) -> Tensor:
         """(B,) losses of the pairs as judged."""
 
+    def judged_losses(self, pairs: RewardPairs, probability: Tensor) -> Tensor:
+        """(B,) losses of judgements that are right with this probability, (B,)."""
+        return probability * self.pair_losses(pairs) + (1 - probability) * self.pair_losses(pairs.swapped())
+
     def forward(self, output: RewardOutput, relations: Relations) -> ObjectiveOutput:
         """The loss of a batch; `per_sample` and `margins` cover the pairs with valid rewards.
 
@@ -93,7 +97,7 @@ class PairReward(RewardObjective):
         pairs = RewardPairs(mean[chosen], mean[rejected], variance, tie, required * ~tie)
         probability = relations.probability[keep].to(mean)
         probability = probability + self.label_smoothing * (1 - 2 * probability)
-        per_pair = probability * self.pair_losses(pairs) + (1 - probability) * self.pair_losses(pairs.swapped())
+        per_pair = self.judged_losses(pairs, probability)
         if self.center_rewards_coefficient:
             per_pair = per_pair + self.center_rewards_coefficient * losses.centring(pairs.chosen, pairs.rejected)
         per_pair = per_pair * relations.pair_weight[keep].to(mean)
@@ -144,7 +148,7 @@ class BradleyTerry(PairReward):
 
 
 class Gaussian(PairReward):
-    """Bradley–Terry of rewards that come with a variance: HPSv3, and PEARL's robust reward learning.
+    """Bradley–Terry of rewards that come with a variance: HPSv3. PEARL's is `prefalign.objectives.robust_reward`.
 
     Args:
         log_inside: E[−log σ(z)] as in HPSv3's released code, instead of −log E[σ(z)] as in the papers' probability. The
