@@ -1,0 +1,1 @@
+"""Behaviour from Meta-World, simulated without a display."""
