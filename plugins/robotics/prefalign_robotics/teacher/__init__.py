@@ -1,0 +1,1 @@
+"""Scripted teachers that compare segments, and which pairs to ask them about."""
