@@ -21,7 +21,6 @@ def random_pairs(segments: int, count: int, seed: int = 0) -> np.ndarray:
     number = generator.choice(total, count, replace=False)
     # Pair n has first < second and n = second (second − 1) / 2 + first, so that no list of all pairs is needed.
     second = ((1 + np.sqrt(1 + 8 * number.astype(np.float64))) // 2).astype(np.int64)
-    second -= second * (second - 1) // 2 > number  # the root may be rounded up
     pairs = np.stack([number - second * (second - 1) // 2, second], 1)
     return np.asarray(generator.permuted(pairs, axis=1))
 

@@ -64,10 +64,11 @@ def test_a_pair_is_skipped_where_even_the_better_segment_is_poor():
     # Whole returns decide, not discounted ones.
     assert ScriptedTeacher(skip=2.5, discount=0.1).answer(rewards, pairs).skipped == 1
     # Skips move no other answer.
-    teachers = ScriptedTeacher(rationality=0.5, skip=2.5), ScriptedTeacher(rationality=0.5)
+    teachers = [ScriptedTeacher(rationality=0.5, mistakes=0.3, skip=skip) for skip in (2.5, None)]
     asked = np.repeat(pairs, 50, 0)
     some, all_of_them = (teacher.answer(rewards, asked, seed=3) for teacher in teachers)
     assert np.array_equal(some.comparisons.labels, all_of_them.comparisons.labels[some.rows])
+    assert np.array_equal(some.mistaken, all_of_them.mistaken[some.rows])
 
 
 @pytest.mark.parametrize(("ties", "labels"), [("half", [0.5, 0, 0.5]), ("omit", [0]), ("first", [0, 0, 0])])
