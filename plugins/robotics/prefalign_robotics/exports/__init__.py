@@ -1,0 +1,1 @@
+"""What other libraries read: preferences over segments, progress of episodes, rewards."""

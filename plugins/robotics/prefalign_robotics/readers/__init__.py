@@ -1,0 +1,1 @@
+"""Other libraries' data sets of robot behaviour, read without those libraries."""
