@@ -6,6 +6,7 @@ here is such a model that is used and not trained.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ class RewardConfig:
     Attributes:
         observations: keys of the batch that make up an observation, side by side in this order.
         action: key of the action.
-        device: where the reward's weights are.
+        device: where LeRobot puts the model.
     """
 
     observations: tuple[str, ...] = ("observation.state",)
@@ -54,6 +55,8 @@ class LeRobotReward(nn.Module):
     def __init__(self, reward: Reward, config: RewardConfig | None = None) -> None:
         super().__init__()
         self.reward, self.config = reward, config or RewardConfig()
+        reward.configure_model()
+        self.eval()
 
     def reset(self) -> None:
         """Between episodes; a reward keeps nothing of them."""
@@ -64,9 +67,9 @@ class LeRobotReward(nn.Module):
 
     @torch.no_grad()
     def compute_reward(self, batch: Mapping[str, Any]) -> Tensor:
-        """(B,) float32 reward of each row now: of its last step, given those before it in the batch.
+        """(B,) float32 reward of each row now: of the last step that the codec keeps, given those before it.
 
-        A reward that judges segments as a whole gives that number instead.
+        A reward that judges segments as a whole gives that number instead. It judges as it does outside of training.
 
         Args:
             batch: `observation.*` (B, O) or (B, T, O) and the action (B, A) or (B, T, A), as the configuration names
@@ -79,7 +82,12 @@ class LeRobotReward(nn.Module):
         observations = torch.cat([self._steps(batch, key) for key in self.config.observations], -1)
         actions = self._steps(batch, self.config.action)
         encoded = [self.reward.codec.encode(r) for r in _records(observations, actions)]
-        judged = self.reward(self.reward.codec.collate(encoded).to(self.config.device))
+        held = next(
+            itertools.chain(self.reward.parameters(), self.reward.buffers()), None
+        )  # LeRobot moves the model, not us
+        collated = self.reward.codec.collate(encoded)
+        self.reward.eval()
+        judged = self.reward(collated if held is None else collated.to(held.device))
         if not judged.valid.all():
             rows = (~judged.valid).nonzero().flatten().tolist()
             raise SegmentError(f"the reward cannot judge rows {rows} of the batch")

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from prefalign_robotics.readers.hdf5 import Hdf5, open_hdf5
 from prefalign_robotics.segments.episodes import Episode
 
@@ -65,6 +67,6 @@ def _episode(file: Hdf5, demo: str, keys: tuple[str, ...]) -> Episode:
         place=f"{file.path}, {demo}",
     )
     stated = file.attribute(group, "num_samples")
-    if stated is not None and stated != len(episode):
+    if stated is not None and not np.array_equal(stated, len(episode)):
         raise file.error(group, f"num_samples is {stated}, but there are {len(episode)} actions")
     return episode

@@ -60,7 +60,7 @@ class _Index:
             found = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise SegmentError(f"{path}: no such file; expected the folder of a store of episodes") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SegmentError(f"{path}: damaged ({error}); write the store again") from None
         if not isinstance(found, dict) or (found.pop("format", None), found.pop("version", None)) != (
             _FORMAT,
@@ -78,7 +78,7 @@ def _misfit(found: dict[str, Any]) -> str | None:
     if {name: type(value) for name, value in found.items()} != kinds:
         return f"expected {', '.join(kinds)}, got {', '.join(found)}"
     numbers = [*found["widths"].values(), *found["shards"], *found["lengths"]]
-    if not all(type(number) is int and number >= 0 for number in numbers) or 0 in found["lengths"]:
+    if not all(type(number) is int and 0 <= number < 2**63 for number in numbers) or 0 in found["lengths"]:
         return "expected whole numbers"
     if not set(found["widths"]) <= {*PER_STEP, FINAL}:
         return f"unknown arrays among {', '.join(found['widths'])}"

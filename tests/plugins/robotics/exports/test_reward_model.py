@@ -8,6 +8,8 @@ from prefalign.interfaces import PreferenceRecord, Relations
 from prefalign.interfaces.reward import Reward, RewardOutput
 from prefalign.interfaces.scores import Batch
 from prefalign_robotics.exports.reward_model import LeRobotReward, RewardConfig
+from prefalign_robotics.rewards.mlp import MarkovReward
+from prefalign_robotics.rewards.transformer import PreferenceTransformerReward
 from prefalign_robotics.segments.errors import SegmentError
 
 
@@ -80,6 +82,21 @@ def test_observations_stand_side_by_side_in_the_order_of_the_configuration():
         "act": ACTIONS,
     }
     assert LeRobotReward(StepReward(), config).compute_reward(batch).tolist() == pytest.approx([14.2, 14.2])
+
+
+@pytest.mark.parametrize("build", [MarkovReward, PreferenceTransformerReward])
+def test_rewards_of_this_plugin_answer_as_they_do_outside_of_training(build):
+    torch.manual_seed(0)
+    reward = build(observation_size=2, action_size=1)
+    model = LeRobotReward(reward)
+    model.train()  # in which the scales would take these numbers for their measure
+    batch = {"observation.state": OBSERVATIONS, "action": ACTIONS}
+    first = model.compute_reward(batch)
+    assert first.shape == (2,)
+    assert torch.equal(model.compute_reward(batch), first)
+    assert not reward.observation_scale.training
+    alone = model.compute_reward({"observation.state": OBSERVATIONS[1:], "action": ACTIONS[1:]})
+    assert torch.allclose(alone, first[1:], atol=1e-5)
 
 
 def test_it_says_what_lerobot_asks_of_a_model_that_is_not_trained():

@@ -123,6 +123,7 @@ def test_fragments_lose_their_last_observation_and_the_first_is_preferred(tmp_pa
     assert np.array_equal(second["observations"], arrays["obs_2"][1, :-1].astype(np.float32))
     assert np.array_equal(second["actions"], arrays["acts_2"][1][:, None].astype(np.float32))
     assert second.keys() == {"observations", "actions"}
+    assert pickle.loads(pickle.dumps(source))[1].responses == source[1].responses
 
 
 def test_fragments_of_pictures_are_refused(tmp_path, cache):

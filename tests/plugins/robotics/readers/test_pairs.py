@@ -1,5 +1,6 @@
 """Addresses of comparisons open as sources of preference records."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_a_table_opens_beside_its_store_or_elsewhere(tmp_path, store):
         assert np.array_equal(source[1].responses[1].arrays["observations"], store[1].observations[2:5])
         with pytest.raises(IndexError):
             source[-1]
+
+
+def test_sources_travel_to_other_processes(store):
+    write_preferences(store.folder / "pairs.parquet", [pair("p")])
+    for address in (HUMAN, store.folder / "pairs.parquet"):
+        source = open_pairs(f"robotics-pairs:{address}", "train")
+        there = pickle.loads(pickle.dumps(source))
+        assert there[0].responses == source[0].responses
+        assert there.name == source.name
 
 
 def test_pairs_beyond_their_episodes_are_refused_as_the_table_opens(store):

@@ -83,6 +83,7 @@ def test_demonstrations_fill_a_store(path, tmp_path):
     [
         (lambda f: f["data/demo_2"].pop("actions"), r"low_dim.hdf5: 'data/demo_2/actions': there is none"),
         (lambda f: f["data/demo_2"].attrs.modify("num_samples", 9), "'data/demo_2': num_samples is 9"),
+        (lambda f: f["data/demo_2"].attrs.create("num_samples", [3, 3]), "'data/demo_2': num_samples is"),
         (lambda f: f.create_group("data/other"), "'data/other': expected groups demo_<number>"),
         (lambda f: f["data/demo_2/actions"].write_direct(np.full((3, 7), np.nan)), "demo_2: actions at step 0"),
         (lambda f: f.pop("data"), "'data': there is none"),

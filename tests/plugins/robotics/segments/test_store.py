@@ -243,6 +243,7 @@ def test_numbers_that_were_damaged_later_are_named_by_episode_and_step(store):
         ({"lengths": [5, 1, 8, 0]}, "whole numbers"),
         ({"lengths": [5, 1, 8, -3]}, "whole numbers"),
         ({"lengths": [5, 1, 8, True]}, "whole numbers"),
+        ({"lengths": [5, 1, 8, 2**63]}, "whole numbers"),
         ({"shards": [2, 0, 1, 1]}, "disagree"),
         ({"widths": {"../../etc/passwd": 1}}, "unknown arrays"),
         ({"widths": {"actions": 2}}, "expected the arrays observations and actions"),
@@ -258,7 +259,7 @@ def test_an_index_that_cannot_be_is_refused(store, change, message):
         EpisodeStore(store.folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 10**5])
 def test_an_index_that_is_none_is_refused(store, text):
     (store.folder / "index.json").write_text(text)
     with pytest.raises(SegmentError, match=r"index\.json"):
