@@ -13,6 +13,7 @@ import numpy as np
 from prefalign.data.atomic import atomic_path
 from prefalign_robotics.segments.errors import SegmentError
 from prefalign_robotics.segments.segments import Segments
+from prefalign_robotics.simulator.world import ACTION, OBSERVATION
 
 _ARRAYS = {"observations": 3, "actions": 3, "rewards": 2, "success": 2, "kinds": 1, "noise": 1, "instances": 1}
 
@@ -120,6 +121,21 @@ def load_episodes(path: Path | str) -> Episodes:
         raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError) as error:
         raise SegmentError(f"{path}: damaged, or no NumPy archive without pickle ({error})") from None
+
+
+def blank_episodes(task: str, steps: int, kinds: np.ndarray, noise: np.ndarray, instances: np.ndarray) -> Episodes:
+    """Episodes of Meta-World that a simulation fills in, row by row."""
+    count = len(kinds)
+    return Episodes(
+        np.zeros((count, steps, OBSERVATION), np.float32),
+        np.zeros((count, steps, ACTION), np.float32),
+        np.zeros((count, steps), np.float32),
+        np.zeros((count, steps), bool),
+        kinds,
+        noise.astype(np.float32),
+        instances,
+        task,
+    )
 
 
 class Windows(NamedTuple):

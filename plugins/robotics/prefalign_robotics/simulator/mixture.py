@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from prefalign_robotics.segments.errors import SegmentError
-from prefalign_robotics.simulator.episodes import Episodes, load_episodes
+from prefalign_robotics.simulator.episodes import Episodes, blank_episodes, load_episodes
 from prefalign_robotics.simulator.world import (
     ACTION,
     HORIZON,
-    OBSERVATION,
     World,
     check_task,
     simulator_version,
@@ -74,16 +73,7 @@ def _simulate(task: str, episodes: int, steps: int, seed: int) -> Episodes:
     instances, shown_instances = np.array([g.integers(TRAINING_INSTANCES, size=2) for g in generators]).T
     noise = np.where(kinds == "random", 0, [g.choice(NOISE) for g in generators])
     shown_tasks = np.where(kinds == "other_task", [strangers[g.integers(len(strangers))] for g in generators], task)
-    found = Episodes(
-        np.zeros((episodes, steps, OBSERVATION), np.float32),
-        np.zeros((episodes, steps, ACTION), np.float32),
-        np.zeros((episodes, steps), np.float32),
-        np.zeros((episodes, steps), bool),
-        kinds,
-        noise.astype(np.float32),
-        instances,
-        task,
-    )
+    found = blank_episodes(task, steps, kinds, noise, instances)
     world = World(task)
     # Task by task, so that every other simulator is built once and no two of them take memory at a time.
     for shown_task in np.unique(shown_tasks):

@@ -39,21 +39,18 @@ class World:
 
     Args:
         task: one of `tasks()`.
-        render: keep a renderer for `picture`.
 
     Raises:
         PrefalignError: for another task.
         SimulatorError: if Meta-World is not installed.
     """
 
-    def __init__(self, task: str, *, render: bool = False) -> None:
+    def __init__(self, task: str) -> None:
         check_task(task)
         self.task = task
         environments = _metaworld("env_dict").ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
         # The seed keeps the constructor from drawing from NumPy's global generator.
-        self._environment: Any = environments[f"{task}-v3-goal-observable"](
-            seed=0, render_mode="rgb_array" if render else None
-        )
+        self._environment: Any = environments[f"{task}-v3-goal-observable"](seed=0)
         # Each reset draws a goal instance from the environment's own generator, which `reset` seeds.
         self._environment._freeze_rand_vec, self._environment.seeded_rand_vec = False, True
 
@@ -78,6 +75,11 @@ class World:
         """
         observation, reward, _, _, info = self._environment.step(action)
         return observation, float(reward), bool(info["success"])
+
+    @property
+    def simulation(self) -> tuple[Any, Any]:
+        """MuJoCo's model and data, for cameras."""
+        return self._environment.model, self._environment.data
 
     def expert(self) -> Expert:
         """A new scripted expert of this task."""
