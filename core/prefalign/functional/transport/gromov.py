@@ -75,9 +75,10 @@ def gromov_wasserstein(
         coupling = a[..., None] * b[..., None, :] if start is None else start.to(source)
         if bool((coupling < 0).any()):
             raise ValueError("expected a start of at least 0")
-        constant = 2 * share * _constant(source, target, a, b) + fixed
+        constant = (2 * share * _constant(source, target, a, b) + fixed) / -epsilon
         for _ in range(outer):
-            scores = -(constant - 4 * share * (source @ coupling @ target)) / epsilon
+            # Minus the objective's gradient over epsilon.
+            scores = torch.baddbmm(constant, source @ coupling, target, alpha=4 * share / epsilon)
             if proximal:
                 scores = scores + coupling.clamp(min=torch.finfo(coupling.dtype).tiny).log()
             coupling = project(scores, a, b, inner, domain=domain)
