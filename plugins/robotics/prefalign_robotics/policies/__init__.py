@@ -1,0 +1,1 @@
+"""Policies learned from chosen behaviour."""
