@@ -90,6 +90,21 @@ def test_time_matters():
     assert abs(first - second) > 1e-3
 
 
+def test_the_tokens_are_action_then_observation_with_the_time_of_their_step(records):
+    reward, seen = made(), []
+    reward.network.trunk.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs["inputs_embeds"]), with_kwargs=True
+    )
+    batch = batch_of(reward, records)
+    reward(batch)
+    network, (observations, actions, _) = reward.network, reward.inputs(batch)
+    for step in range(7):
+        when = network.time.weight[step]
+        torch.testing.assert_close(seen[0][:, 2 * step], network.norm(network.action(actions[:, step]) + when))
+        observed = network.norm(network.observation(observations[:, step]) + when)
+        torch.testing.assert_close(seen[0][:, 2 * step + 1], observed)
+
+
 def test_gaussian_deviations_are_weighted(records):
     reward = made(gaussian=True)
     batch = batch_of(reward, records)
