@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prefalign.data.atomic import atomic_path
+from prefalign_robotics.readers.arrow import DAMAGE, check_table
 from prefalign_robotics.segments.errors import SegmentError
 from prefalign_robotics.segments.pairs import SegmentPair
 
@@ -82,9 +83,11 @@ def _read(path: Path) -> pa.Table:
     try:
         # ParquetFile, since read_table makes data sets of folders and guesses columns from their names.
         with pq.ParquetFile(path) as file:
-            return file.read()
-    except (pa.ArrowException, OSError) as error:
+            found = file.read()
+        check_table(found)
+    except DAMAGE as error:
         raise SegmentError(f"{path}: damaged, or no Parquet file ({error})") from None
+    return found
 
 
 def _column(table: pa.Table, name: str, path: Path) -> list[Any]:

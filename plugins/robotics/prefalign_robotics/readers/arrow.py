@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 
 from prefalign_robotics.segments.errors import SegmentError
 
+DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises over damaged files."""
+
 
 def matrix(column: pa.Array | pa.ChunkedArray, place: str) -> np.ndarray:
     """(rows,) numbers of a plain column, or (rows, n) those of a column of lists of one length.
@@ -48,16 +51,33 @@ def read_table(path: Path) -> pa.Table:
         SegmentError: for a damaged file.
     """
     try:
-        if path.suffix == ".parquet":
-            return pq.ParquetFile(path).read()
-        with pa.memory_map(str(path)) as source:
-            try:
-                return pyarrow.ipc.open_file(source).read_all()
-            except pa.ArrowInvalid:
-                source.seek(0)
-                return pyarrow.ipc.open_stream(source).read_all()
-    except (pa.ArrowException, OSError) as error:
+        found = pq.ParquetFile(path).read() if path.suffix == ".parquet" else _read_ipc(path)
+        check_table(found)
+    except DAMAGE as error:
         raise SegmentError(f"{path}: damaged ({error})") from None
+    return found
+
+
+def check_table(table: pa.Table) -> None:
+    """Refuse a table whose offsets, texts or names are damaged, before anything follows them.
+
+    Raises:
+        One of `DAMAGE`.
+    """
+    table.validate(full=True)
+    fields = list(table.schema)
+    for field in fields:
+        str(field.name)  # is decoded as it is asked for
+        fields += [field.type.field(number) for number in range(field.type.num_fields)]
+
+
+def _read_ipc(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        try:
+            return pyarrow.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            return pyarrow.ipc.open_stream(source).read_all()
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -35,21 +35,25 @@ class Hdf5:
         """Whether something stands under the key, wherever it may lead."""
         parent, _, name = key.rpartition("/")
         group = self._at(parent)
-        return isinstance(group, h5py.Group) and name in group.keys()  # noqa: SIM118  # `in group` follows links
+        with self._reading(key):
+            return isinstance(group, h5py.Group) and name in group.keys()  # noqa: SIM118  # `in group` follows links
 
     def names(self, key: str) -> list[str]:
         """Of what a group holds."""
         group = self._at(key)
         if not isinstance(group, h5py.Group):
             raise self.error(key, "expected a group, got a data set")
-        return list(group.keys())
+        with self._reading(key):
+            found = list(group.keys())
+        for name in found:
+            if not isinstance(name, str):  # bytes that are no UTF-8
+                raise self.error(key, f"damaged (the name {name!r})")
+        return found
 
     def attribute(self, key: str, name: str) -> Any:
         """An attribute of a group or data set; None if it has none of this name."""
-        try:
+        with self._reading(key):
             return self._at(key).attrs.get(name)
-        except (OSError, RuntimeError, TypeError) as error:
-            raise self.error(key, f"attribute {name!r} is damaged ({error})") from None
 
     def length(self, key: str) -> int:
         """Entries along the first axis of an array of numbers."""
@@ -62,10 +66,8 @@ class Hdf5:
             SegmentError: naming file and key, if they are absent, damaged, elsewhere, no numbers, or of more axes.
         """
         found = self._numbers(key)
-        try:
+        with self._reading(key):
             return np.asarray(found[rows])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self.error(key, f"damaged ({error})") from None
 
     def matrix(self, group: str, keys: tuple[str, ...] | None, rows: slice = slice(None)) -> np.ndarray:
         """(T, n) the arrays `keys` of a group, side by side in their order; without keys, the array that is there.
@@ -91,13 +93,11 @@ class Hdf5:
     def texts(self, key: str) -> list[str]:
         """The texts of a data set (n,)."""
         found = self._at(key)
-        if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in "SO":
-            raise self.error(key, "expected a list of texts")
-        self._refuse_elsewhere(key, found)
-        try:
+        with self._reading(key):
+            if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in "SO":
+                raise self.error(key, "expected a list of texts")
+            self._refuse_elsewhere(key, found)
             return [v.decode() if isinstance(v, bytes) else str(v) for v in found[()]]
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            raise self.error(key, f"damaged ({error})") from None
 
     def error(self, key: str, problem: str) -> SegmentError:
         """An error about a key of this file."""
@@ -108,7 +108,7 @@ class Hdf5:
         done = ""
         for name in filter(None, key.split("/")):
             where = f"{done}/{name}".lstrip("/")
-            try:
+            with self._reading(where):
                 link = here.get(name, getlink=True) if isinstance(here, h5py.Group) else None
                 if link is None:
                     held = f"; {done or 'the file'} holds {', '.join(here)}" if isinstance(here, h5py.Group) else ""
@@ -118,20 +118,30 @@ class Hdf5:
                     problem = f"a link that leads {kind} ({link.path!r})"
                     raise self.error(where, f"{problem}; expected the data in its place: copy it into the file")
                 here = here[name]
-            except (OSError, RuntimeError, KeyError) as error:
-                raise self.error(where, f"damaged ({error})") from None
             done = where
         return here
 
     def _numbers(self, key: str) -> h5py.Dataset:
         found = self._at(key)
-        if not isinstance(found, h5py.Dataset):
-            raise self.error(key, f"expected an array, got a group of {', '.join(found) or 'nothing'}")
-        if found.dtype.kind not in "biuf" or found.ndim not in (1, 2):
-            got = f"{found.shape} {found.dtype}"
-            raise self.error(key, f"expected numbers (steps,) or (steps, numbers), no pictures or texts, got {got}")
-        self._refuse_elsewhere(key, found)
+        with self._reading(key):
+            if not isinstance(found, h5py.Dataset):
+                held = f"a group of {', '.join(found)}" if isinstance(found, h5py.Group) else "a type"
+                raise self.error(key, f"expected an array, got {held}")
+            if found.dtype.kind not in "biuf" or found.ndim not in (1, 2):
+                got = f"{found.shape} {found.dtype}"
+                raise self.error(key, f"expected numbers (steps,) or (steps, numbers), no pictures or texts, got {got}")
+            self._refuse_elsewhere(key, found)
         return found
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """Turn what h5py raises over damage, which may be nearly anything, into an error that names the key."""
+        try:
+            yield
+        except SegmentError:
+            raise
+        except (OSError, RuntimeError, ValueError, TypeError, LookupError, OverflowError) as error:
+            raise self.error(key, f"damaged ({error})") from None
 
     def _refuse_elsewhere(self, key: str, found: h5py.Dataset) -> None:
         if found.is_virtual or found.external:

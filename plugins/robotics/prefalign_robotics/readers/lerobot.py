@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prefalign_robotics.readers.arrow import matrix
+from prefalign_robotics.readers.arrow import DAMAGE, matrix
 from prefalign_robotics.readers.paths import inside, read_json, whole
 from prefalign_robotics.segments.episodes import Episode
 from prefalign_robotics.segments.errors import SegmentError
@@ -117,7 +116,7 @@ def _batches(path: Path, columns: list[str]) -> Iterator[dict[str, np.ndarray]]:
                         found[name] = found[name][:, 0]
                 if len(batch):
                     yield found
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         raise SegmentError(f"{path}: damaged ({error})") from None
 
 

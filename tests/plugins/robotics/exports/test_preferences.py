@@ -1,5 +1,6 @@
 """A table of preferences comes back as it was, and one of others is checked."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -94,6 +95,14 @@ def test_damaged_and_empty_tables_are_refused(tmp_path):
     pq.write_table(SCHEMA.empty_table(), path)
     with pytest.raises(SegmentError, match="at least one pair, got none"):
         read_preferences(path)
+
+
+def test_texts_that_are_no_unicode_are_refused(tmp_path):
+    offsets = pa.py_buffer(np.array([0, 1, 2], np.int32).tobytes())
+    names = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"a\xff"))
+    pq.write_table(others(pair_id=names), tmp_path / "t.parquet")
+    with pytest.raises(SegmentError, match="damaged"):
+        read_preferences(tmp_path / "t.parquet")
 
 
 def test_nothing_is_written_of_pairs_that_cannot_be_told_apart(tmp_path):

@@ -109,6 +109,16 @@ def test_damaged_files_are_named(path, tmp_path):
             pass
 
 
+def test_names_that_are_no_unicode_are_refused(path):
+    with h5py.File(path, "a") as file:
+        file.create_group(b"obs/\xff")
+    with open_hdf5(path) as file:
+        with pytest.raises(SegmentError, match=r"'obs': damaged \(the name b'\\xff'\)"):
+            file.names("obs")
+        with pytest.raises(SegmentError, match="'obs/c': "):
+            file.read("obs/c")
+
+
 def test_damaged_chunks_are_named_by_key(tmp_path):
     path = tmp_path / "set.hdf5"
     values = np.random.default_rng(0).standard_normal((500, 4))

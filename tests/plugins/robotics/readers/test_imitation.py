@@ -71,6 +71,18 @@ def test_damage_is_named_by_file_and_row(tmp_path, changed, message):
         list(read_trajectories(tmp_path))
 
 
+def test_offsets_beyond_the_file_are_not_followed(tmp_path):
+    path, steps = tmp_path / "data.arrow", 12345
+    table = pa.table({"terminal": [True], "obs": [[0.0] * (steps + 1)], "acts": [[0.0] * steps]})
+    with pa.OSFile(str(path), "wb") as out, pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    head, offset, tail = path.read_bytes().rpartition(np.int32(steps).tobytes())
+    assert len(offset) == 4
+    path.write_bytes(head + np.int32(10**8).tobytes() + tail)
+    with pytest.raises(SegmentError, match=r"data\.arrow: damaged"):
+        list(read_trajectories(tmp_path))
+
+
 def test_folders_that_hold_no_trajectories_are_refused(tmp_path, folder):
     with pytest.raises(SegmentError, match=r"there is no \.arrow file"):
         list(read_trajectories(tmp_path))

@@ -127,6 +127,7 @@ def test_keys_are_asked_for_where_there_are_some_and_only_there(tmp_path, layout
         ('{"data_format": "hdf5"}', "expected a whole number under 'total_episodes', got None"),
         ('{"total_episodes": 3, "data_format": "zarr"}', "expected data_format hdf5, arrow or parquet, got 'zarr'"),
         ('{"total_episodes": 4}', r"main_data.hdf5: expected 4 episodes by metadata.json, got 3"),
+        ('{"total_episodes": 2}', r"main_data.hdf5: expected 2 episodes by metadata.json, got 3"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(tmp_path, facts, message):

@@ -183,6 +183,18 @@ def test_a_complete_store_takes_more_episodes(store):
     assert EpisodeStore(store.folder).ids[-1] == "demo_7"
 
 
+def test_a_complete_store_that_is_being_added_to_is_not_complete(store):
+    def add():
+        with EpisodeWriter(store.folder, shard_bytes=1) as writer:
+            writer.append(make_episode(7, steps=2))
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        add()
+    with pytest.raises(SegmentError, match="writing stopped after 5 episodes"):
+        EpisodeStore(store.folder)
+
+
 def test_no_file_is_left_half_written(tmp_path, episodes, monkeypatch):
     def fail(out, values, allow_pickle):
         out.write(b"half")
