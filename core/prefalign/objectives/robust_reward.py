@@ -16,7 +16,7 @@ class RobustReward(PairReward):
     """Cross-entropy on K reparameterised draws of Gaussian rewards, plus λ · mean max(0, η − entropy).
 
     PEARL (arXiv 2306.03615) fits rewards to transferred labels, some of which are wrong, in this way. Such labels come
-    with a probability; the records carry it (`Pair.probability`), and it gains as much as the draws do.
+    with a probability, and the records carry it (`Pair.probability`).
 
     In training the draws come from torch's global generator, whose state checkpoints keep, so that a resumed run draws
     what the uninterrupted one would. In evaluation, and with `samples: 0`, the mean over all draws is computed by

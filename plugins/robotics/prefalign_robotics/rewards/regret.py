@@ -149,7 +149,7 @@ class RegretReward(Reward):
     Args:
         task: the dynamics, or the file that `TabularTask.save` wrote.
         link: `regret`, or `partial_return` for Σ_t r_t alone.
-        values: of states: `exact`, or `successor` for the smooth maximum over a library of policies.
+        provider: of the states' values: `exact`, or `successor` for the smooth maximum over a library of policies.
         policies: size of that library.
         init_seed: seed of the library.
 
@@ -166,7 +166,7 @@ class RegretReward(Reward):
         self,
         task: str | TabularTask,
         link: Literal["regret", "partial_return"] = "regret",
-        values: Literal["exact", "successor"] = "exact",
+        provider: Literal["exact", "successor"] = "exact",
         policies: int = 32,
         init_seed: int = 0,
     ) -> None:
@@ -178,7 +178,7 @@ class RegretReward(Reward):
         self.weights = nn.Parameter(torch.zeros(self.task.features.shape[-1], dtype=torch.float64))
         self.values: Values | None = None
         if link == "regret":
-            exact = values == "exact"
+            exact = provider == "exact"
             self.values = (
                 ExactValues(self.task) if exact else SuccessorValues.of_random_rewards(self.task, policies, init_seed)
             )

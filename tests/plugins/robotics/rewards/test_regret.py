@@ -111,8 +111,8 @@ def ring(size=6, discount=0.9):
     return TabularTask(successors, features, here == 0, discount)
 
 
-@pytest.mark.parametrize("values", ["exact", "successor"])
-def test_learns_to_act_from_preferences_by_regret(values):
+@pytest.mark.parametrize("provider", ["exact", "successor"])
+def test_learns_to_act_from_preferences_by_regret(provider):
     """Every step costs, and the end pays: who judges by regret wants the shorter way to it, from everywhere."""
     task = ring()
     truth = torch.tensor([2.0, -0.3, -0.3, -0.3, -0.3, -0.3], dtype=torch.float64)
@@ -121,7 +121,7 @@ def test_learns_to_act_from_preferences_by_regret(values):
     true = step_judgements(task, truth, best, states[:, None], actions[:, None]).squeeze(1)
     pairs = [(i, j) for i in range(15) for j in range(15) if true[i] > true[j] + 1e-9]
     steps = [walk((int(s), int(a))) for s, a in zip(states, actions, strict=True)]
-    reward = RegretReward(task, values=values)
+    reward = RegretReward(task, provider=provider)
     examples = [
         reward.codec.encode(record(steps[i], steps[j], probability=torch.sigmoid(true[i] - true[j]).item()))
         for i, j in pairs
