@@ -28,8 +28,6 @@ LAGS = 3
 #: Frames in which the world has to be at rest, in all but `RESTLESS` of the episodes.
 REST = slice(6, 16)
 RESTLESS = 0.3
-#: Share of the episodes in which the agent moves in those frames at least; actions explain other numbers by chance.
-ACTIVE = 0.05
 #: Share of its range that a number at rest may move.
 DRIFT = 0.03
 
@@ -51,7 +49,10 @@ def split_numbers(episodes: Segments) -> Split:
     moved = (np.ptp(values[:, REST], axis=1) > DRIFT * spans).mean(0)
     controlled = early_control(values, with_actions_before(episodes, LAGS)) * moving
     least = min(CONTROLLED, 0.8 * np.sort(controlled)[-min(3, len(controlled))])
-    agent = moving & (controlled >= max(least, STILL)) & (moved >= ACTIVE)
+    agent = moving & (controlled >= max(least, STILL))
+    if not (moving & ~agent).any() and agent.any():
+        # Where the world is pushed early, actions explain it too; but the agent moves in every episode.
+        agent &= (moved >= RESTLESS) | (moved > moved[agent].min())
     world = _calm(moved, moving & ~agent & (spans > STILL))
     if not agent.any() or not world.any():
         missing = "answers to the actions" if not agent.any() else "but the agent ever moves"
