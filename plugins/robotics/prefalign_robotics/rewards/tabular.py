@@ -114,7 +114,7 @@ def optimal_policy(task: TabularTask, rewards: Tensor, start: Tensor | None = No
         best, better = worth.max(-1)
         here = torch.gather(worth, -1, policy.unsqueeze(-1)).squeeze(-1)
         # Equally good actions must not take turns for ever, and rounding must not make one of them better.
-        change = (best - here > 1e-10 * (1 + best.abs())) & ~task.absorbing
+        change = best - here > 1e-10 * (1 + best.abs())
         if not bool(change.any()):
             return policy
         policy = torch.where(change, better, policy)
