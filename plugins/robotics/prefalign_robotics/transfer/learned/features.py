@@ -53,7 +53,7 @@ def learn_features(episodes: Segments, splitter: Splitter = split_numbers) -> Le
     """Learn them from whole episodes of mixed quality, of which some move the world.
 
     Args:
-        episodes: at least a dozen; two dozen give nearly what a hundred give.
+        episodes: two dozen give nearly what a hundred give; with a dozen the split may find no world.
         splitter: `split_numbers`, or `split_subspaces` where observations are mixtures of what they show.
 
     Raises:

@@ -47,6 +47,18 @@ def test_episodes_that_end_elsewhere_do_not_move_the_end():
     assert end[:12][found.expert[:12], -1].min() > 1
 
 
+def test_a_thing_that_slides_by_itself_does_not_move_the_contact(reaching):
+    episodes = reaching.episodes
+    observations = episodes.observations.copy()
+    away = np.arange(3, 40, 4)[:5]  # episodes whose hand stays away
+    observations[away, 50:, 3] += 0.02 * np.arange(1, 51)
+    observations[away, 51:, 9] = observations[away, 50:-1, 3]
+    spoilt = Segments(observations, episodes.actions)
+    others = np.setdiff1d(np.arange(40), away)
+    contact = learn_features(spoilt)(spoilt)[others, :, 0]
+    assert agreement(contact, np.log(reaching.to_thing[others] + 0.05)) > 0.9
+
+
 def test_mixed_numbers_give_nearly_the_same_features(reaching):
     episodes = reaching.episodes
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((13, 13)))[0]
@@ -105,7 +117,7 @@ def test_weighted_ridge_leaves_the_constant_free():
     assert shrunk[:2] == pytest.approx([0, 0], abs=1e-6)
     assert shrunk[2] == pytest.approx(outputs[:25].mean())
     # A penalty of 1 mean diagonal halves the slope of a single centred input.
-    centred = np.stack([np.array([-1.0, 1.0]), np.ones(2)], -1)
+    centred = np.stack([np.array([-2.0, 2.0]), np.ones(2)], -1)
     assert weighted_ridge(centred, centred[:, :1], np.ones(2), 1.0)[:, 0] == pytest.approx([0.5, 0])
 
 

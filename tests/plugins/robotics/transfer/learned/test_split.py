@@ -99,6 +99,18 @@ def test_ranges_and_speeds_by_hand():
     assert usual_speeds(values) == pytest.approx([3.94, 0])  # the 98 % quantile of 1, 4, 3, 0
 
 
+def test_an_agent_that_hardly_obeys_is_still_told_from_the_world(reaching):
+    """Actions explain less than 0.4 of its steps, but those of nothing else."""
+    noise = np.random.default_rng(6).standard_normal((*reaching.episodes.observations.shape[:2], 3))
+    observations = reaching.episodes.observations.copy()
+    observations[..., HAND] += 0.03 * np.cumsum(noise, axis=1)
+    observations[:, 1:, 6:9] = observations[:, :-1, HAND]
+    weak = Segments(observations, reaching.episodes.actions)
+    assert early_control(settled(weak), with_actions_before(weak, 3))[HAND].max() < 0.4
+    split = split_numbers(weak)
+    assert (used(split.agent), used(split.world)) == (HAND, THING)
+
+
 def test_what_moves_early_in_few_episodes_is_no_agent_whatever_actions_explain():
     """As where a robot starts at a door: all early pushes are due to actions."""
     episodes = make_episodes(40, 5).episodes
