@@ -163,6 +163,10 @@ def changed(name, row, value):
         (changed("observation.state", 1, None), "'observation.state': row 1 is empty"),
         (changed("frame_index", 5, 7), r"episode 1, step 1: expected frame_index 1, got 7"),
         (changed("index", 5, 7), r"episode 1, step 1: expected index 5, got 7"),
+        (
+            make_table().set_column(8, "index", pa.array(np.arange(sum(LENGTHS)) + 1)),
+            r"episode 0, step 0: expected index 0, got 1",
+        ),
         (make_table().slice(4), "episode 1: expected episode_index 0 next, got 1; is a file missing"),
     ],
 )
