@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from prefalign.hooks import API, Command, PluginInfo, hookimpl
+from prefalign.hooks import API, Command, Component, PluginInfo, hookimpl
 
 PEARL = "2306.03615"
+PREFERENCE_TRANSFORMER = "2303.00957"
+REGRET = "2206.02231"
 
 
 @hookimpl
@@ -13,10 +15,44 @@ def prefalign_plugin() -> PluginInfo:
     return PluginInfo(
         name="robotics",
         api=API,
-        summary="Robot behaviour: preferences carried over from task to task",
+        summary="Robot behaviour: preferences carried over from task to task, rewards of trajectories",
         modalities=("trajectory",),
-        papers=(PEARL,),
+        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET),
     )
+
+
+@hookimpl
+def prefalign_components() -> Iterable[Component]:
+    """List the components."""
+    return (
+        Component(
+            "reward",
+            "markov",
+            "prefalign_robotics.rewards.mlp:MarkovReward",
+            "A perceptron over the steps of a trajectory, plain or Gaussian",
+            papers=(PEARL,),
+        ),
+        Component(
+            "reward",
+            "preference_transformer",
+            "prefalign_robotics.rewards.transformer:PreferenceTransformerReward",
+            "Rewards that depend on the past, weighted by attention",
+            papers=(PREFERENCE_TRANSFORMER,),
+        ),
+        Component(
+            "reward",
+            "regret",
+            "prefalign_robotics.rewards.regret:RegretReward",
+            "Rewards from preferences by regret, on tasks with known dynamics",
+            papers=(REGRET,),
+        ),
+    )
+
+
+@hookimpl
+def prefalign_presets() -> str:
+    """Where the presets are."""
+    return "prefalign_robotics:presets"
 
 
 @hookimpl
@@ -29,3 +65,13 @@ def prefalign_commands() -> Iterable[Command]:
             "Carry preferences of one task over to another, and say how far to trust them",
         ),
     )
+
+
+@hookimpl
+def prefalign_open_pairs(uri: str, split: str) -> object | None:
+    """Open comparisons of segments, `robotics-pairs:PATH`."""
+    if not uri.startswith("robotics-pairs:"):
+        return None
+    from prefalign_robotics.readers.pairs import open_pairs
+
+    return open_pairs(uri, split)

@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="prefalign robotics transfer",
         description="Carry preferences over from one task to another, without labels of the other.",
     )
-    parser.add_argument("--source", required=True, metavar="A.npz", help="pairs of segments with labels")
+    parser.add_argument(
+        "--source", required=True, metavar="A.npz", help="pairs of segments with labels, or shipped:can"
+    )
     parser.add_argument("--target", required=True, metavar="B.npz", help="pairs of segments; labels only judge")
     parser.add_argument("--method", choices=(*METHODS, "all"), default="gromov", help="default %(default)s")
     parser.add_argument("--epsilon", type=float, help="smoothing; chosen without target labels if not given")

@@ -12,19 +12,29 @@ from pathlib import Path
 
 import numpy as np
 
+from prefalign.interfaces import unknown_name
 from prefalign_robotics.segments.errors import SegmentError
 from prefalign_robotics.segments.segments import Comparisons, Segments
 
 _KEYS = ("obs_1", "obs_2", "action_1", "action_2")
 
 
+#: Behind this word stands the name of a file that the plugin brings along: `shipped:can`, `shipped:square`.
+SHIPPED = "shipped:"
+
+
 def read_comparisons(path: Path | str) -> tuple[Segments, Comparisons]:
     """The segments of a file, first ones before second ones, and its comparisons; those without label are ties.
 
+    Args:
+        path: of the file, or `shipped:` and the name of one of the plugin's.
+
     Raises:
         SegmentError: for a file that is absent, damaged, pickled, or holds other keys or shapes.
+        PrefalignError: for a shipped file that there is none of.
     """
-    arrays = _arrays(Path(path))
+    path = _file(str(path))
+    arrays = _arrays(path)
     missing = [key for key in _KEYS if key not in arrays]
     if missing:
         raise SegmentError(
@@ -50,6 +60,16 @@ def read_comparisons(path: Path | str) -> tuple[Segments, Comparisons]:
         return segments, Comparisons(pairs, labels.astype(np.float64))
     except SegmentError as error:
         raise SegmentError(f"{path}: {error}") from None
+
+
+def _file(path: str) -> Path:
+    if not path.startswith(SHIPPED):
+        return Path(path)
+    folder, name = Path(__file__).parents[1] / "data", path.removeprefix(SHIPPED)
+    known = sorted(file.stem for file in folder.glob("*.npz"))
+    if name not in known:
+        raise unknown_name("file of shipped comparisons", name, known)
+    return folder / f"{name}.npz"
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

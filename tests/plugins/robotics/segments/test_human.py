@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.plugins.robotics.conftest import DATA
 
+from prefalign.interfaces import PrefalignError
 from prefalign_robotics.segments.errors import SegmentError
 from prefalign_robotics.segments.human import read_comparisons
 from prefalign_robotics.segments.segments import frame_groups
@@ -25,6 +26,12 @@ def test_the_shipped_labels_are_those_of_a_hundred_distinct_pairs(task, decided,
         [segments.observations[comparisons.pairs[:, 0]], segments.observations[comparisons.pairs[:, 1]]], 2
     )
     assert len(np.unique(both.reshape(100, -1), axis=0)) == 100
+
+
+def test_shipped_files_go_by_name():
+    assert len(read_comparisons("shipped:can")[1]) == 100
+    with pytest.raises(PrefalignError, match="did you mean .can"):
+        read_comparisons("shipped:cam")
 
 
 def arrays(count=3):
