@@ -30,7 +30,7 @@ def test_the_shipped_labels_are_those_of_a_hundred_distinct_pairs(task, decided,
 
 def test_shipped_files_go_by_name():
     assert len(read_comparisons("shipped:can")[1]) == 100
-    with pytest.raises(PrefalignError, match="did you mean .can"):
+    with pytest.raises(PrefalignError, match=r"did you mean .can"):
         read_comparisons("shipped:cam")
 
 
