@@ -20,7 +20,7 @@ STAMP := .venv/.setup-complete
 REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
 .PHONY: help setup test lint format types test-slow test-real demo demo-photos \
-    benchmark benchmark-denoising benchmark-replays clean clean-venv
+    benchmark benchmark-denoising benchmark-replays benchmark-transport benchmark-transfer clean clean-venv
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-20s %s\n", $$1, $$2}'
@@ -75,6 +75,12 @@ benchmark-denoising: setup ## time and memory of one diffusion DPO step beside t
 # Trains a small model for every number of draws and every seed. What runs/replays holds already is not trained again.
 benchmark-replays: setup ## what K noise draws per record cost in accuracy; half an hour and more
 	$(CHECK_ENV) $(PY) benchmarks/replays.py
+
+benchmark-transport: setup ## many Gromov-Wasserstein problems a call, beside POT's batched solver
+	OMP_NUM_THREADS=1 $(PY) benchmarks/transport.py
+
+benchmark-transfer: setup ## preferences transferred between Meta-World tasks, five seeds; an hour and more
+	OMP_NUM_THREADS=1 $(PY) benchmarks/preference_transfer.py --seeds 3 4 5 0 1 --cache runs/episodes
 
 clean: ## remove caches and build products; keeps .venv and downloads
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
