@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from prefalign.data.store import write_records
-from prefalign.interfaces import Pair, PrefalignError, PreferenceRecord, Prompt, Response
+from prefalign.interfaces import PrefalignError, PreferenceRecord, Prompt, Response
 from prefalign_robotics.segments.human import read_comparisons
+from prefalign_robotics.segments.pairs import verdict_of
 from prefalign_robotics.segments.segments import Comparisons, Segments
 from prefalign_robotics.transfer.couplings import Coupler, Exact, Gromov, Nearest, Sinkhorn
 from prefalign_robotics.transfer.features import raw
@@ -98,22 +99,21 @@ def _result(
 def records(segments: Segments, found: Transfer) -> list[PreferenceRecord]:
     """The answers as records with soft labels; pairs without answer are left out."""
     made = []
-    for (first, second), margin in zip(found.pairs, found.margins, strict=True):
-        if not np.isfinite(margin):
+    for (first, second), probability in zip(found.pairs, found.probability.clip(0, 1), strict=True):
+        if not np.isfinite(probability):
             continue
         responses = tuple(
             Response(arrays={"observations": segments.observations[row], "actions": segments.actions[row]})
             for row in (first, second)
         )
-        chosen = int(margin >= 0)
-        verdict = Pair(chosen, 1 - chosen, probability=0.5 + abs(float(margin)))
         made.append(
             PreferenceRecord(
                 id=f"{segments.name}-{first}-{second}",
                 prompt=Prompt(text=segments.name),
                 responses=responses,
-                verdict=verdict,
-                source="transferred",
+                verdict=verdict_of(float(probability)),
+                source=segments.name,
+                provenance={"source": "transferred"},
             )
         )
     return made
