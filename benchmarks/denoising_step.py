@@ -251,7 +251,7 @@ def measure_memory(folder: Path, workload: Workload, name: str, mode: tuple[str,
     # What either side needs, so that libraries do not count as memory of one of them.
     for module in ("prefalign.training.tuning", "prefalign.policies.cached", "peft", "diffusers.models.unets"):
         importlib.import_module(module)
-    from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401
+    from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401  # loaded lazily
 
     return peak_of_steps(lambda: BUILD[name](folder, workload, *mode))
 
