@@ -60,6 +60,11 @@ def prefalign_commands() -> Iterable[Command]:
     """List the commands."""
     return (
         Command(
+            "simulate",
+            "prefalign_robotics.commands.simulate:main",
+            "Simulate a task, and let a scripted teacher compare stretches of it",
+        ),
+        Command(
             "transfer",
             "prefalign_robotics.commands.transfer:main",
             "Carry preferences of one task over to another, and say how far to trust them",

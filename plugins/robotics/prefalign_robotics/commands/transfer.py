@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from prefalign.data.store import write_records
-from prefalign.interfaces import PrefalignError, PreferenceRecord, Prompt, Response
+from prefalign.interfaces import PrefalignError, PreferenceRecord
 from prefalign_robotics.segments.human import read_comparisons
-from prefalign_robotics.segments.pairs import verdict_of
+from prefalign_robotics.segments.records import comparison_records
 from prefalign_robotics.segments.segments import Comparisons, Segments
 from prefalign_robotics.transfer.couplings import Coupler, Exact, Gromov, Nearest, Sinkhorn
 from prefalign_robotics.transfer.features import raw
@@ -98,25 +98,9 @@ def _result(
 
 def records(segments: Segments, found: Transfer) -> list[PreferenceRecord]:
     """The answers as records with soft labels; pairs without answer are left out."""
-    made = []
-    for (first, second), probability in zip(found.pairs, found.probability.clip(0, 1), strict=True):
-        if not np.isfinite(probability):
-            continue
-        responses = tuple(
-            Response(arrays={"observations": segments.observations[row], "actions": segments.actions[row]})
-            for row in (first, second)
-        )
-        made.append(
-            PreferenceRecord(
-                id=f"{segments.name}-{first}-{second}",
-                prompt=Prompt(text=segments.name),
-                responses=responses,
-                verdict=verdict_of(float(probability)),
-                source=segments.name,
-                provenance={"source": "transferred"},
-            )
-        )
-    return made
+    answered = np.isfinite(found.probability)
+    comparisons = Comparisons(found.pairs[answered], found.probability[answered].clip(0, 1))
+    return comparison_records(segments, comparisons, "transferred")
 
 
 def _text(name: str, row: dict[str, Any]) -> str:
