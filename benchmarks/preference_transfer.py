@@ -4,7 +4,9 @@ Each pair of tasks carries labels from one to the other, which has none: blocks 
 pairs of windows labelled in the source, all pairs judged in the target. Labels come from the simulator's returns, or
 from returns and how smoothly the robot acts, which is a preference that progress does not give away.
 
-The row `rule` uses no label of any task: where it is as good, labels are not what transfers.
+The row `rule` uses no label of any task: where it is as good, labels are not what transfers. `literal` are the sums of
+products of couplings that PEARL's reviews spell out, held against 1/2; `in task` learns from 100 labels of the target,
+on other episodes than those it is judged on.
 
     python benchmarks/preference_transfer.py --cache DIRECTORY --seeds 3 4 5 --json transfer.json
 """
@@ -28,7 +30,7 @@ from prefalign_robotics.segments.segments import Segments, all_pairs
 from prefalign_robotics.simulator.episodes import Episodes, windows
 from prefalign_robotics.simulator.mixture import KINDS, generate_episodes
 from prefalign_robotics.transfer.chance import accuracy
-from prefalign_robotics.transfer.couplings import Coupler, Gromov, Sinkhorn
+from prefalign_robotics.transfer.couplings import Coupler, Exact, Gromov, Nearest, Sinkhorn
 from prefalign_robotics.transfer.features import flattened, raw, standardised, time_means
 from prefalign_robotics.transfer.learned.controllability import split_numbers
 from prefalign_robotics.transfer.learned.effort import action_roughness, agent_speed
@@ -37,7 +39,7 @@ from prefalign_robotics.transfer.learned.split import Splitter
 from prefalign_robotics.transfer.learned.subspaces import split_subspaces
 from prefalign_robotics.transfer.learned.windows import cut
 from prefalign_robotics.transfer.linear import fit_linear_reward
-from prefalign_robotics.transfer.preferences import transferred
+from prefalign_robotics.transfer.preferences import literal, transferred
 from prefalign_robotics.transfer.progress import metaworld_progress
 from prefalign_robotics.transfer.selftraining import confident_half, self_train
 from prefalign_robotics.transfer.transfer import Transfer, vote
@@ -58,7 +60,16 @@ NEW_PAIRS = tuple(
     for target in ("faucet-open", "plate-slide", "handle-press", "coffee-button", "push", "door-lock")
 )
 STEPS, LENGTH, BLOCK, BLOCKS = 150, 50, 50, 8
-EPSILONS: Mapping[str, tuple[Coupler, float]] = {"Gromov": (Gromov(), 0.01), "Sinkhorn": (Sinkhorn(), 0.05)}
+COUPLERS: Mapping[str, tuple[Coupler, float]] = {
+    "Gromov": (Gromov(), 0.01),
+    "Sinkhorn": (Sinkhorn(), 0.05),
+    "exact": (Exact(), 0.0),
+    "nearest": (Nearest(), 0.0),
+}
+#: The ensemble is theirs.
+VOTERS = ("Gromov", "Sinkhorn", "linear")
+#: Of the target, for what `in task` learns.
+IN_TASK_LABELS = 100
 #: Weight of the return where smoothness is preferred as well.
 RETURN_WEIGHT = 0.5
 
@@ -107,12 +118,14 @@ class Task:
     Attributes:
         returns: (N,) of each window.
         roughness: (N,) mean size of the change from action to action.
+        episodes: (N,) that each was cut from.
         values: features (N, T, F) by name.
         cluster: by name, (N,) which of two clusters each window is in.
     """
 
     returns: np.ndarray
     roughness: np.ndarray
+    episodes: np.ndarray
     values: Mapping[str, np.ndarray]
     cluster: Mapping[str, np.ndarray]
 
@@ -134,7 +147,7 @@ def prepare(task: str, seed: int, names: Sequence[str], options: argparse.Namesp
     }
     clusters = {name: kmeans2(flattened(v).numpy(), 2, minit="++", seed=seed)[1] for name, v in values.items()}
     changes = np.abs(np.diff(drawn.segments.actions.astype(np.float64), axis=1)).mean((1, 2))
-    return Task(drawn.returns, changes, values, clusters)
+    return Task(drawn.returns, changes, drawn.episodes, values, clusters)
 
 
 def judge(source: Task, target: Task, name: str, preference: str) -> dict[str, dict[str, float]]:
@@ -147,26 +160,34 @@ def judge(source: Task, target: Task, name: str, preference: str) -> dict[str, d
     labels = 0.5 + 0.5 * np.sign(wanted[asked[:, 1]] - wanted[asked[:, 0]])
     known, sought = source.values[name], target.values[name]
     answers = {}
-    for method, (coupler, epsilon) in EPSILONS.items():
-        plan = coupler.couple(_blocks(flattened(known)), _blocks(flattened(sought)), epsilon)
-        utility = torch.from_numpy(given.reshape(BLOCKS, BLOCK))
-        signed = 0.5 * (utility[:, None, :] - utility[:, :, None]).sign()
-        margins = transferred(plan.coupling, signed, torch.ones_like(signed))
+    utility = torch.from_numpy(given.reshape(BLOCKS, BLOCK))
+    signed = 0.5 * (utility[:, None, :] - utility[:, :, None]).sign()
+    for method, (coupler, epsilon) in COUPLERS.items():
+        coupling = coupler.couple(_blocks(flattened(known)), _blocks(flattened(sought)), epsilon).coupling
+        margins = transferred(coupling, signed, torch.ones_like(signed))
         answers[method] = margins[:, pairs[:, 0], pairs[:, 1]].flatten().numpy()
+        if method == "Gromov":
+            sums = literal(coupling, signed + 0.5) - 0.5
+            answers["literal"] = sums[:, pairs[:, 0], pairs[:, 1]].flatten().numpy()
     answers["linear"] = _linear(time_means(known).numpy(), given, time_means(sought).numpy(), pairs)
-    answers["ensemble"] = _voted(asked, blocks, list(answers.values()))
+    answers["ensemble"] = _voted(asked, blocks, [answers[voter] for voter in VOTERS])
     if name != "raw":  # a student of thousands of numbers would learn nothing but them
         answers["Gromov + student"] = self_train(Transfer(asked, answers["Gromov"]), sought, blocks).margins
         answers["ensemble + student"] = self_train(Transfer(asked, answers["ensemble"]), sought, blocks).margins
     answers.update(_rules(time_means(sought).numpy(), asked, name))
+    answers["in task"] = _in_task(time_means(sought).numpy(), wanted, target.episodes, asked)
     across = target.cluster[name][asked[:, 0]] != target.cluster[name][asked[:, 1]]
+    return {method: _measures(margins, labels, blocks, across) for method, margins in answers.items()}
+
+
+def _measures(margins: np.ndarray, labels: np.ndarray, blocks: np.ndarray, across: np.ndarray) -> dict[str, float]:
+    """Accuracy on the pairs that have an answer, on the more confident half of each block, and across clusters."""
+    answered = np.isfinite(margins)
+    margins, labels, blocks, across = margins[answered], labels[answered], blocks[answered], across[answered]
     return {
-        method: {
-            "all": _share(margins, labels),
-            "confident": _share(margins, labels, confident_half(margins, blocks)),
-            "across": _share(margins, labels, across),
-        }
-        for method, margins in answers.items()
+        "all": _share(margins, labels),
+        "confident": _share(margins, labels, confident_half(margins, blocks)),
+        "across": _share(margins, labels, across),
     }
 
 
@@ -180,6 +201,20 @@ def _linear(known: np.ndarray, given: np.ndarray, sought: np.ndarray, pairs: np.
         rewards = sought[rows] @ fit_linear_reward(known[rows], pairs, labels)
         found.append(1 / (1 + np.exp(rewards[pairs[:, 0]] - rewards[pairs[:, 1]])) - 0.5)
     return np.concatenate(found)
+
+
+def _in_task(sought: np.ndarray, wanted: np.ndarray, episodes: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Margins of a linear reward that learnt from labels of the other half of the episodes; NaN across the halves."""
+    margins = np.full(len(asked), np.nan)
+    for half in (0, 1):
+        taught, judged = np.flatnonzero(episodes % 2 == half), (episodes % 2 != half)[asked].all(1)
+        drawn = taught[all_pairs(len(taught))]
+        pairs = np.random.default_rng(half).permutation(drawn[wanted[drawn[:, 0]] != wanted[drawn[:, 1]]])
+        pairs = pairs[:IN_TASK_LABELS]
+        labels = (wanted[pairs[:, 1]] > wanted[pairs[:, 0]]).astype(float)
+        rewards = sought @ fit_linear_reward(sought, pairs, labels)
+        margins[judged] = rewards[asked[judged, 1]] - rewards[asked[judged, 0]]
+    return margins
 
 
 def _voted(asked: np.ndarray, blocks: np.ndarray, margins: Sequence[np.ndarray]) -> np.ndarray:

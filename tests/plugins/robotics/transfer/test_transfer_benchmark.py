@@ -50,6 +50,10 @@ def test_learned_features_carry_what_raw_numbers_do_not(benchmark, monkeypatch, 
     assert min(learned["ensemble"]["all"]) > 0.85
     assert min(learned["ensemble"]["confident"]) > 0.95
     assert max(raw["linear"]["all"]) < 0.5
+    assert min(learned["in task"]["all"]) > 0.8
+    # Sums of products of couplings never reach 1/2: of every pair they say that the first is better.
+    assert all(abs(value - 0.5) < 0.1 for value in learned["literal"]["all"])
+    assert min(learned["exact"]["all"] + learned["nearest"]["all"]) > 0.6
     printed = capsys.readouterr().out
     mean, deviation = np.mean(learned["linear"]["all"]), np.std(learned["linear"]["all"], ddof=1)
     assert f"| learned | linear | {mean:.3f} ± {deviation:.3f} |" in printed
