@@ -10,7 +10,9 @@ task's reset space, so that there are as many as wanted and the same number mean
 
 from __future__ import annotations
 
+import copy
 import warnings
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +25,7 @@ from prefalign_robotics.simulator.errors import SimulatorError
 OBSERVATION, ACTION = 39, 4
 #: Steps after which Meta-World wants a reset.
 HORIZON = 500
+_PLAIN = (bool, int, float, str, type(None), np.ndarray, np.generic, tuple, list, dict)
 
 
 def tasks() -> tuple[str, ...]:
@@ -32,6 +35,23 @@ def tasks() -> tuple[str, ...]:
         SimulatorError: if Meta-World is not installed.
     """
     return tuple(sorted(name.removesuffix("-v3") for name in _metaworld("policies").ENV_POLICY_MAP))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All that the future of a world depends on, so that several futures can be tried from one present.
+
+    Attributes:
+        task: of the world.
+        physics: MuJoCo's integration state (time, positions, velocities, controls, mocap, warm starts of the solver).
+        placed: positions of bodies and sites, which Meta-World moves in the model itself.
+        memory: what the environment remembers beside the physics (previous observation, steps so far, goal, …).
+    """
+
+    task: str
+    physics: np.ndarray
+    placed: tuple[np.ndarray, np.ndarray]
+    memory: dict[str, Any]
 
 
 class World:
@@ -75,6 +95,44 @@ class World:
         """
         observation, reward, _, _, info = self._environment.step(action)
         return observation, float(reward), bool(info["success"])
+
+    def save(self) -> Snapshot:
+        """The present, to come back to with `restore`."""
+        mujoco, environment = _mujoco(), self._environment
+        physics = np.empty(mujoco.mj_stateSize(environment.model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        mujoco.mj_getState(environment.model, environment.data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        placed = environment.model.body_pos.copy(), environment.model.site_pos.copy()
+        return Snapshot(self.task, physics, placed, copy.deepcopy(self._memory()))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to what `save` gave: every later step is then the same, to the bit.
+
+        Args:
+            snapshot: of this world, or of another of its task; this one must have been reset before.
+
+        Raises:
+            SimulatorError: for the snapshot of another task.
+        """
+        if snapshot.task != self.task:
+            raise SimulatorError(f"expected a snapshot of {self.task}, got one of {snapshot.task}")
+        mujoco, environment = _mujoco(), self._environment
+        for name in self._memory().keys() - snapshot.memory.keys():
+            delattr(environment, name)
+        environment.__dict__.update(copy.deepcopy(snapshot.memory))
+        environment.model.body_pos[:], environment.model.site_pos[:] = snapshot.placed
+        state = environment.model, environment.data, snapshot.physics, mujoco.mjtState.mjSTATE_INTEGRATION
+        mujoco.mj_setState(*state)
+        # Positions of bodies and contacts follow from the state. Finding them overwrites the solver's warm start.
+        mujoco.mj_forward(environment.model, environment.data)
+        mujoco.mj_setState(*state)
+
+    def _memory(self) -> dict[str, Any]:
+        """Attributes of the environment that are plain values; simulator, renderer, spaces and generator are not."""
+        return {
+            name: value
+            for name, value in vars(self._environment).items()
+            if isinstance(value, _PLAIN) and not _is_window(value)
+        }
 
     @property
     def simulation(self) -> tuple[Any, Any]:
@@ -122,6 +180,22 @@ def simulator_version() -> str:
 
     _metaworld("policies")
     return f"metaworld{version('metaworld')}-mujoco{version('mujoco')}"
+
+
+def _is_window(value: object) -> bool:
+    """Whether an array looks into the simulator's own memory, and so follows the physics without being told.
+
+    Meta-World keeps some "initial" positions so. A copy in their place would stand still, and change rewards.
+    """
+    while isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
+        value = value.base
+    return isinstance(value, np.ndarray) and value.base is not None
+
+
+def _mujoco() -> ModuleType:
+    from importlib import import_module
+
+    return import_module("mujoco")
 
 
 def _metaworld(part: str) -> ModuleType:
