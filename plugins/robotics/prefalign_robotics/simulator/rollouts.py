@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.stats import binomtest
@@ -16,6 +17,17 @@ from prefalign_robotics.simulator.world import ACTION, HORIZON, World
 
 #: (B, 39) float32 observations to (B, 4) actions, which are clipped to [−1, 1].
 Policy = Callable[[np.ndarray], np.ndarray]
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A policy that carries something from step to step, such as actions planned ahead, and is told of new episodes."""
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """(B, A) actions for (B, O) observations of slots 0 … B − 1."""
+
+    def reset(self, slots: Sequence[int]) -> None:
+        """The next observations of these slots begin new episodes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ def roll_out(
     """Episodes of a policy on goal instances that `generate_episodes` never draws.
 
     Args:
-        policy: asked once a step for all simulators.
+        policy: asked once a step for all simulators; a `Remembering` one is told when their episodes begin.
         task: one of `world.tasks()`.
         episodes: goal instances, one episode each. The first of many are the same as few.
         steps: of each, at most 500; episodes do not end at success.
@@ -112,6 +124,8 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95, rounds: int = 20
 def _fill(found: Episodes, rows: range, worlds: list[World], policy: Policy) -> None:
     """Simulate the episodes of `rows` side by side."""
     active = worlds[: len(rows)]
+    if isinstance(policy, Remembering):
+        policy.reset(range(len(rows)))
     seen = [world.reset(found.instances[row]) for world, row in zip(active, rows, strict=True)]
     for step in range(found.steps):
         observations = np.asarray(seen, dtype=np.float32)

@@ -37,6 +37,22 @@ def test_side_by_side_is_the_same_as_one_by_one():
     assert roll_out(push_forward, "reach", 1, 2, seed=3).instances[0] != together.instances[0]
 
 
+def test_a_policy_that_remembers_is_told_of_new_episodes():
+    class Counting:
+        heard = []
+
+        def reset(self, slots):
+            self.heard.append(list(slots))
+
+        def __call__(self, observations):
+            self.heard.append(len(observations))
+            return np.zeros((len(observations), 4))
+
+    policy = Counting()
+    roll_out(policy, "reach", 3, 2, slots=2)
+    assert policy.heard == [[0, 1], 2, 2, [0], 1, 1]
+
+
 def test_the_expert_succeeds_where_standing_still_does_not():
     from prefalign_robotics.simulator.world import Expert
 
