@@ -39,7 +39,8 @@ def test_side_by_side_is_the_same_as_one_by_one():
 
 def test_a_policy_that_remembers_is_told_of_new_episodes():
     class Counting:
-        heard = []
+        def __init__(self):
+            self.heard = []
 
         def reset(self, slots):
             self.heard.append(list(slots))
