@@ -31,6 +31,15 @@ def squared(margin: Tensor, target: float) -> Tensor:
     return (margin - target) ** 2
 
 
+def negative_sigmoid(margin: Tensor) -> Tensor:
+    """−σ(x), of DeformPAM's code (arXiv 2410.11584), in (−1, 0): the share of pairs ranked rightly, made smooth.
+
+    Where the logistic loss grows without bound, this one lets go of pairs that it ranks far wrong, as if their labels
+    were errors. With its mirror image it adds up to −1, so that ties have no gradient.
+    """
+    return -torch.sigmoid(margin)
+
+
 def exo(margin: Tensor, smoothing: float) -> Tensor:
     """EXO for pairs (arXiv 2402.00856) eq. 16: KL(σ(x), σ(−x) ‖ 1 − ε, ε), in nats; 0 < ε < 1."""
     log_win, log_lose = logsigmoid(margin), logsigmoid(-margin)

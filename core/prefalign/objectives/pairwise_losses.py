@@ -50,6 +50,17 @@ class SigmoidNorm(Sigmoid):
 
 
 @register_pair_loss
+class NegativeSigmoid(BetaLoss):
+    """DeformPAM's reading of Diffusion-DPO, without the logarithm: bounded, and ties have no part in it."""
+
+    name = "negative_sigmoid"
+
+    def forward(self, pairs: PairScores) -> Tensor:
+        """(B,) losses in (−1, 0)."""
+        return links.negative_sigmoid(pairs.logit(self.beta))
+
+
+@register_pair_loss
 class Hinge(BetaLoss):
     """The hinge of SLiC on DPO's reward difference."""
 

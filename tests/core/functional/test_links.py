@@ -13,6 +13,7 @@ LINKS = {
     "logistic": lambda x: links.logistic(x),
     "logistic, smoothed": lambda x: links.logistic(x, 0.2),
     "hinge": links.hinge,
+    "negative sigmoid": links.negative_sigmoid,
     "squared": lambda x: links.squared(x, 5.0),
     "exo": lambda x: links.exo(x, 1e-3),
     "robust": lambda x: links.robust(x, 0.2),
@@ -46,6 +47,16 @@ def test_smoothed_logistic_has_its_minimum_at_the_log_odds_of_the_label():
     x = torch.tensor([math.log(4)], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(links.logistic(x, 0.2).sum(), x)
     assert slope.item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_negative_sigmoid_is_bounded_where_the_logistic_loss_is_not():
+    """−1/2 at 0; −σ(log 3) = −3/4, of slope −σ(x) σ(−x) = −3/16; with its mirror image it adds up to −1."""
+    x = torch.tensor([0.0, math.log(3), -1e4, 1e4], dtype=torch.float64, requires_grad=True)
+    loss = links.negative_sigmoid(x)
+    (slope,) = torch.autograd.grad(loss.sum(), x)
+    assert loss.tolist() == pytest.approx([-0.5, -0.75, 0, -1], abs=1e-12)
+    assert slope.tolist() == pytest.approx([-1 / 4, -3 / 16, 0, 0], abs=1e-12)
+    assert (loss + links.negative_sigmoid(-x)).tolist() == pytest.approx([-1] * 4, abs=1e-12)
 
 
 def test_exo_vanishes_where_the_model_gives_the_smoothed_labels():

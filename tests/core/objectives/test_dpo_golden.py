@@ -88,6 +88,7 @@ CASES = {
         [sigmoid(BETA * a) + 1 - sigmoid(BETA * d) for a, d in zip(A, DELTA, strict=True)],
         0.9877065631,
     ),
+    "negative_sigmoid": ({}, [-sigmoid(BETA * d) for d in DELTA], None),
     "discopop": ({}, [discopop(BETA * d) for d in DELTA], 0.7915674383),
     "sigmoid_norm": ({}, [-log_sigmoid(BETA * d) for d in PER_TOKEN], 0.6831686735),
     "exo_pair": ({"label_smoothing": 1e-3}, [exo(BETA * d) for d in DELTA], None),

@@ -24,6 +24,7 @@ PAIRWISE = {
         name: lambda name=name: DPO(beta=0.3, loss_type=name)
         for name in ("sigmoid", "hinge", "ipo", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop")
     },
+    "negative_sigmoid": lambda: DPO(beta=0.3, loss_type="negative_sigmoid"),
     "sigmoid_norm": lambda: DPO(beta=0.3, loss_type="sigmoid_norm"),
     "robust": lambda: DPO(beta=0.3, loss_type="robust", label_smoothing=0.1),
     "exo_pair": lambda: DPO(beta=0.3, loss_type="exo_pair", label_smoothing=1e-3),
@@ -168,7 +169,7 @@ def test_the_loss_is_log_two_where_policy_and_reference_agree(name):
 
 
 def test_values_where_policy_and_reference_agree():
-    """Robust log 2, hinge 1, IPO (1/2β)², NCA and BCO 2 log 2, SPPO 2(1/2β)², APO 1, DiscoPOP ½ log 2 + ½; β = 0.3."""
+    """Robust log 2, hinge 1, −σ −1/2, IPO (1/2β)², NCA and BCO 2 log 2, SPPO 2(1/2β)², APO 1, DiscoPOP ½ log 2 + ½; β = 0.3."""
     logps = below_zero(1, 2, 3, 4, 5)
     found = {name: PAIRWISE[name]()(*batch(logps, logps)).loss.item() for name in PAIRWISE}
     expected = {
@@ -180,6 +181,7 @@ def test_values_where_policy_and_reference_agree():
         "sppo_hard": 2 / 0.36,
         "apo_zero": 1.0,
         "apo_down": 1.0,
+        "negative_sigmoid": -0.5,
         "discopop": 0.5 * math.log(2) + 0.5,
         "conservative": math.log(2),
         "plackett_luce": math.log(2),
