@@ -169,7 +169,10 @@ def test_the_loss_is_log_two_where_policy_and_reference_agree(name):
 
 
 def test_values_where_policy_and_reference_agree():
-    """Robust log 2, hinge 1, −σ −1/2, IPO (1/2β)², NCA and BCO 2 log 2, SPPO 2(1/2β)², APO 1, DiscoPOP ½ log 2 + ½; β = 0.3."""
+    """Robust log 2, hinge 1, −σ −½, IPO (1/2β)², NCA and BCO 2 log 2, SPPO 2(1/2β)², APO 1, DiscoPOP ½ log 2 + ½.
+
+    β = 0.3.
+    """
     logps = below_zero(1, 2, 3, 4, 5)
     found = {name: PAIRWISE[name]()(*batch(logps, logps)).loss.item() for name in PAIRWISE}
     expected = {
