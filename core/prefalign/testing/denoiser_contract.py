@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ Make = Callable[[], Denoiser]
 
 #: Prompts of several lengths.
 TEXTS = ("a dog barks", "rain falls on a tin roof while a bell rings", "wind")
+PROMPTS = tuple(Prompt(text=text) for text in TEXTS)
 
 
 def level_of(path: NoisePath, time: Tensor) -> Tensor:
@@ -63,11 +64,13 @@ def scored(make: Make, **options: Any) -> DenoisingPolicy:
     return policy
 
 
-def records_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> list[PreferenceRecord]:
+def records_of(
+    policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1), prompts: Sequence[Prompt] = PROMPTS
+) -> list[PreferenceRecord]:
     """Pairs with random latents of the family's shape."""
     records = []
     for number in numbers:
-        prompt = Prompt(text=TEXTS[number])
+        prompt = prompts[number]
         generator = torch.Generator().manual_seed(number)
         shape = policy.denoiser.latent_shape(prompt)
         responses = tuple(
@@ -77,9 +80,9 @@ def records_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> li
     return records
 
 
-def batch_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> Any:
+def batch_of(policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1), prompts: Sequence[Prompt] = PROMPTS) -> Any:
     """The pairs as a batch."""
-    return policy.collate([policy.encode(record) for record in records_of(policy, numbers)])
+    return policy.collate([policy.encode(record) for record in records_of(policy, numbers, prompts)])
 
 
 def disturbed(policy: DenoisingPolicy, size: float = 0.02) -> DenoisingPolicy:
@@ -99,13 +102,23 @@ class DenoiserContract:
     without_checkpointing: tuple[str, ...] = ()
     #: How far from the data the family's scheduler may end with a perfect network.
     landing: float = 0.05
+    #: Three prompts that the family answers, for families that are not conditioned on text.
+    prompts: Sequence[Prompt] = PROMPTS
+    #: Bound of the family's data, to which its scheduler holds what it samples.
+    bound: float = math.inf
+    #: Package whose class reads the saved network.
+    package: str = "diffusers"
+
+    def batch(self, policy: DenoisingPolicy, numbers: tuple[int, ...] = (0, 1)) -> Any:
+        """Pairs on the family's prompts as a batch."""
+        return batch_of(policy, numbers, self.prompts)
 
     def test_the_target_gives_back_the_data(self, make: Make) -> None:
         """(1)"""
         policy = scored(make)
         path = policy.denoiser.path
         generator = torch.Generator().manual_seed(0)
-        shape = policy.denoiser.latent_shape(Prompt(text=TEXTS[0]))
+        shape = policy.denoiser.latent_shape(self.prompts[0])
         clean, noise = (torch.randn(16, *shape, generator=generator, dtype=torch.float64) for _ in range(2))
         level = policy.levels.quantile(torch.rand(16, generator=generator)).double()
         found = path.clean(path.target(clean, noise, level), path.noisy(clean, noise, level), level)
@@ -116,10 +129,11 @@ class DenoiserContract:
         """(2, 3) Every step of the family's own scheduler comes closer, and the last one arrives."""
         policy = scored(make)
         denoiser = policy.denoiser
-        prompts = [Prompt(text=text) for text in TEXTS[:2]]
+        prompts = self.prompts[:2]
         generator = torch.Generator().manual_seed(0)
         shape = denoiser.latent_shape(prompts[0])
         clean, noise = (torch.randn(2, *shape, generator=generator) for _ in range(2))
+        clean = clean.clamp(-self.bound, self.bound)
         oracle = Oracle(denoiser.path, clean)
         denoiser.predict = oracle  # type: ignore[method-assign]  # in the place of the family's own network
         found = policy.generate(noise, denoiser.condition(prompts), 1, 10, guidance, generator)
@@ -133,7 +147,7 @@ class DenoiserContract:
         """(4)"""
         policy, reference = scored(make), Frozen()
         reference.configure(policy)
-        batch = batch_of(policy)
+        batch = self.batch(policy)
         out = DPO()(policy.scores(batch), reference.scores(policy, batch), batch.relations)
         assert out.loss.item() == pytest.approx(math.log(2), rel=1e-5)
         out.loss.backward()
@@ -144,17 +158,17 @@ class DenoiserContract:
     def test_scores_do_not_depend_on_the_rest_of_the_batch(self, make: Make) -> None:
         """Prompts of other lengths pad the condition, and what is padded must not be seen."""
         policy = disturbed(scored(make))
-        together = policy.scores(batch_of(policy, (0, 1, 2))).errors
-        alone = [policy.scores(batch_of(policy, (number,))).errors for number in range(3)]
+        together = policy.scores(self.batch(policy, (0, 1, 2))).errors
+        alone = [policy.scores(self.batch(policy, (number,))).errors for number in range(3)]
         assert together is not None
         assert torch.allclose(together, torch.cat([a for a in alone if a is not None]), rtol=1e-4)
 
     def test_the_prompt_matters(self, make: Make) -> None:
-        """Another text gives another prediction."""
+        """Another prompt gives another prediction."""
         policy = disturbed(scored(make), 0.1)
         denoiser = policy.denoiser
-        noised = policy.noised(batch_of(policy, (0,)))
-        other = denoiser.condition([Prompt(text=TEXTS[1])]).select(torch.zeros(2, dtype=torch.long))
+        noised = policy.noised(self.batch(policy, (0,)))
+        other = denoiser.condition([self.prompts[1]]).select(torch.zeros(2, dtype=torch.long))
         with torch.no_grad():
             one, two = (denoiser.predict(noised.noisy, noised.time, c) for c in (noised.condition, other))
         assert one.shape == noised.noisy.shape
@@ -168,8 +182,8 @@ class DenoiserContract:
         assert all("lora_" in name for name in trained)
         reference.configure(policy)
         disturbed(policy, 0.1)
-        batch = batch_of(policy)
-        base = bare.scores(batch_of(bare)).logps
+        batch = self.batch(policy)
+        base = bare.scores(self.batch(bare)).logps
         assert torch.allclose(reference.scores(policy, batch).logps, base, rtol=1e-4)
         scores = policy.scores(batch)
         assert not torch.allclose(scores.logps, base, rtol=1e-4)
@@ -180,7 +194,7 @@ class DenoiserContract:
         """(6)"""
         policy = scored(make)
         denoiser = policy.denoiser
-        condition = denoiser.condition([Prompt(text=text) for text in TEXTS])
+        condition = denoiser.condition(self.prompts)
         null = denoiser.null_condition(condition)
         assert list(null.tensors) == list(condition.tensors)
         for name, value in condition.tensors.items():
@@ -201,7 +215,7 @@ class DenoiserContract:
         found = []
         for wanted in (False, True):
             policy = disturbed(scored(make, gradient_checkpointing=wanted))
-            policy.scores(batch_of(policy)).logps.sum().backward()
+            policy.scores(self.batch(policy)).logps.sum().backward()
             found.append([p.grad for p in policy.parameters() if p.grad is not None])
         assert len(found[0]) == len(found[1])
         assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*found, strict=True))
@@ -219,13 +233,13 @@ class DenoiserContract:
         assert len(list(policy.parameters())) == len(list(policy.denoiser.network.parameters()))
 
     def test_the_saved_network_is_diffusers_own(self, make: Make, tmp_path: Path) -> None:
-        """(10)"""
+        """(10) Or its package's own, by the same call."""
         policy = disturbed(scored(make))
         policy.save_pretrained(tmp_path)
-        expected, network = policy.scores(batch_of(policy)).logps, policy.denoiser.network
+        expected, network = policy.scores(self.batch(policy)).logps, policy.denoiser.network
         policy.denoiser.network = type(network).from_pretrained(tmp_path)
-        assert type(network).__module__.startswith("diffusers.")
-        assert torch.equal(policy.scores(batch_of(policy)).logps, expected)
+        assert type(network).__module__.startswith(f"{self.package}.")
+        assert torch.equal(policy.scores(self.batch(policy)).logps, expected)
 
     def test_the_saved_adapter_is_diffusers_or_pefts_own(self, make: Make, tmp_path: Path) -> None:
         """(10)"""
@@ -234,15 +248,15 @@ class DenoiserContract:
 
         policy, plain = disturbed(scored(make, lora=LoraSettings(r=2, alpha=4)), 0.1), scored(make)
         policy.save_pretrained(tmp_path)
-        expected, network = policy.scores(batch_of(policy)).logps, plain.denoiser.network
-        assert not torch.allclose(plain.scores(batch_of(plain)).logps, expected, rtol=1e-4)
+        expected, network = policy.scores(self.batch(policy)).logps, plain.denoiser.network
+        assert not torch.allclose(plain.scores(self.batch(plain)).logps, expected, rtol=1e-4)
         if hasattr(network, "load_lora_adapter"):
             network.load_lora_adapter(tmp_path, prefix=None, use_safetensors=True)
         else:
             linear = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
             peft.inject_adapter_in_model(peft.LoraConfig(r=2, lora_alpha=4, target_modules=linear), network)
             peft.set_peft_model_state_dict(network, load_file(tmp_path / "pytorch_lora_weights.safetensors"))
-        assert torch.allclose(plain.scores(batch_of(plain)).logps, expected, rtol=1e-5)
+        assert torch.allclose(plain.scores(self.batch(plain)).logps, expected, rtol=1e-5)
 
     @pytest.mark.parametrize("lora", [None, LoraSettings(r=2, alpha=4)])
     def test_an_export_starts_the_next_run(self, make: Make, tmp_path: Path, lora: LoraSettings | None) -> None:
@@ -258,24 +272,24 @@ class DenoiserContract:
         following.configure_model()
         plain = scored(make)
         assert following.state_dict().keys() == plain.state_dict().keys()
-        expected = policy.scores(batch_of(policy)).logps
-        assert torch.allclose(following.scores(batch_of(following)).logps, expected, rtol=1e-5)
-        assert not torch.allclose(plain.scores(batch_of(plain)).logps, expected, rtol=1e-4)
+        expected = policy.scores(self.batch(policy)).logps
+        assert torch.allclose(following.scores(self.batch(following)).logps, expected, rtol=1e-5)
+        assert not torch.allclose(plain.scores(self.batch(plain)).logps, expected, rtol=1e-4)
 
     def test_latents_of_records_come_through(self, make: Make) -> None:
         """(11)"""
         policy = scored(make)
-        batch = batch_of(policy)
+        batch = self.batch(policy)
         latents = batch.inputs["latents"]
-        assert tuple(latents.shape) == (4, *policy.denoiser.latent_shape(Prompt(text=TEXTS[0])))
+        assert tuple(latents.shape) == (4, *policy.denoiser.latent_shape(self.prompts[0]))
         assert policy.scores(batch).logps.shape == (4,)
 
     def test_conditions_that_records_bring_are_those_of_their_prompts(self, make: Make) -> None:
         """(12) So that the frozen parts can be run once, before training."""
         policy = disturbed(scored(make))
-        plain = batch_of(policy)
+        plain = self.batch(policy)
         encode = EncodeLatents(policy.denoiser)
-        encoded = list(encode(iter(records_of(policy)), 0, StageReport()))
+        encoded = list(encode(iter(records_of(policy, prompts=self.prompts)), 0, StageReport()))
         batch = policy.collate([policy.encode(record) for record in encoded])
         assert "condition" in batch.inputs
         assert torch.allclose(policy.scores(batch).logps, policy.scores(plain).logps, rtol=1e-5)
