@@ -12,6 +12,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from prefalign_robotics.policies.actor import Actor
+from prefalign_robotics.policies.quiet_trainer import quiet_trainer
 from prefalign_robotics.segments.errors import SegmentError
 from prefalign_robotics.simulator.episodes import Episodes
 
@@ -28,33 +30,16 @@ class CloningPolicy(LightningModule):
         learning_rate: of Adam.
     """
 
-    observation_mean: Tensor
-    observation_deviation: Tensor
-
     def __init__(self, observation: int, action: int, width: int = 256, learning_rate: float = 1e-3) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.learning_rate = learning_rate
-        self.network = nn.Sequential(
-            nn.Linear(observation, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, action),
-            nn.Tanh(),
-        )
-        self.register_buffer("observation_mean", torch.zeros(observation))
-        self.register_buffer("observation_deviation", torch.ones(observation))
-
-    def standardise(self, observations: Tensor) -> None:
-        """Take mean and deviation from (N, O) observations; numbers that never move are only centred."""
-        deviation, mean = torch.std_mean(observations.double(), 0, correction=0)
-        self.observation_mean = mean.float()
-        self.observation_deviation = torch.where(deviation > 1e-6, deviation, 1.0).float()
+        self.actor = Actor(observation, action, (width, width))
 
     def forward(self, observations: Tensor) -> Tensor:
         """(B, A) actions in [−1, 1] for (B, O) observations."""
-        return self.network((observations - self.observation_mean) / self.observation_deviation)
+        actions: Tensor = self.actor(observations)
+        return actions
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of the imitated actions."""
@@ -67,10 +52,9 @@ class CloningPolicy(LightningModule):
         """Adam."""
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
 
-    @torch.no_grad()
     def act(self, observations: np.ndarray) -> np.ndarray:
         """(B, A) actions for (B, O) observations, as `simulator.rollouts` asks for them."""
-        return self(torch.as_tensor(observations, dtype=torch.float32, device=self.device)).cpu().numpy()
+        return self.actor.act(observations)
 
 
 def clone(
@@ -108,14 +92,14 @@ def clone(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         policy = CloningPolicy(observations.shape[1], actions.shape[1], width, learning_rate)
-    policy.standardise(observations)
+    policy.actor.measure(observations)
     data, generator = TensorDataset(observations, actions), torch.Generator().manual_seed(seed)
     drawn = RandomSampler(data, replacement=True, num_samples=steps * batch_size, generator=generator)
     # One indexing for a whole batch: batches are small and many.
     batches = DataLoader(
         data, sampler=BatchSampler(drawn, batch_size, drop_last=False), batch_size=None, generator=generator
     )
-    (trainer or _quiet_trainer(steps)).fit(policy, batches)
+    (trainer or quiet_trainer(steps)).fit(policy, batches)
     return policy.eval()
 
 
@@ -135,16 +119,3 @@ def best_share(episodes: Episodes, scores: np.ndarray, share: float = 0.25) -> E
     if not 0 < share <= 1:
         raise SegmentError(f"{episodes.task}: expected a share of the episodes in (0, 1], got {share}")
     return episodes.select(np.argsort(-scores, kind="stable")[: max(1, round(share * len(episodes)))])
-
-
-def _quiet_trainer(steps: int) -> Trainer:
-    return Trainer(
-        max_steps=steps,
-        max_epochs=1,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )

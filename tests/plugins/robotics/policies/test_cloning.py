@@ -48,9 +48,10 @@ def test_it_acts_like_the_episodes_on_unseen_observations(policy):
 
 def test_observations_are_standardised_and_what_never_moves_is_centred(policy):
     observations = torch.from_numpy(make_episodes().observations.reshape(-1, 3))
-    assert policy.observation_mean == pytest.approx(observations.mean(0), abs=1e-3)
-    assert policy.observation_deviation[:2] == pytest.approx(observations.std(0, correction=0)[:2], rel=1e-4)
-    assert policy.observation_deviation[2] == 1
+    scale = policy.actor.scale
+    assert scale.mean == pytest.approx(observations.mean(0), abs=1e-3)
+    assert scale.deviation[:2] == pytest.approx(observations.std(0, correction=0)[:2], rel=1e-4)
+    assert scale.deviation[2] == 1
 
 
 def test_a_seed_gives_the_same_policy_and_leaves_the_global_generator_alone(policy):
