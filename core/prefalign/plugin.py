@@ -37,8 +37,17 @@ COMPONENTS: tuple[Component, ...] = (
         "objective",
         "dpo",
         "prefalign.objectives.dpo:DPO",
-        "DPO with fifteen pairwise losses, four divergences, token weights and likelihood terms",
-        papers=("2305.18290", "2309.16240", "2310.12036", "2305.10425", "2402.05369", "2402.00856", "2403.00409"),
+        "DPO with eighteen pairwise losses, four divergences, token weights and likelihood terms",
+        papers=(
+            "2305.18290",
+            "2309.16240",
+            "2310.12036",
+            "2305.10425",
+            "2402.05369",
+            "2402.00856",
+            "2403.00409",
+            "2310.13639",
+        ),
     ),
     Component(
         "objective", "cpo", "prefalign.objectives.reference_free:CPO", "Reference-free DPO", papers=("2401.08417",)

@@ -48,6 +48,8 @@ class DPO(Objective):
         loss_weights: one factor for each loss; default 1.
         label_smoothing: probability ε that a label is wrong. `sigmoid` honours it (conservative DPO).
         discopop_tau: temperature of DiscoPOP's blend; default 0.05.
+        contrastive_bias: share λ in (0, 1] of the rejected response's score in `cpl` and `cpl_kl` (arXiv 2310.13639);
+            default 0.5.
         f_divergence_type: `reverse_kl`, `forward_kl`, `js_divergence` or `alpha_divergence` (f-DPO, arXiv 2309.16240).
         f_alpha_divergence_coef: the α of u^{α−1}; default 0.5, 1 is reverse KL, 0 is forward KL.
         ld_alpha: weight in [0, 1] of tokens beyond the shorter response's length (LD-DPO, arXiv 2409.06411).
@@ -74,6 +76,7 @@ class DPO(Objective):
         loss_weights: list[float] | None = None,
         label_smoothing: float | None = None,
         discopop_tau: float | None = None,
+        contrastive_bias: float | None = None,
         f_divergence_type: str = "reverse_kl",
         f_alpha_divergence_coef: float | None = None,
         ld_alpha: float | None = None,
@@ -88,7 +91,12 @@ class DPO(Objective):
     ) -> None:
         super().__init__()
         chosen = loss_type if isinstance(loss_type, list) else [loss_type]
-        hyper = {"beta": beta, "label_smoothing": label_smoothing, "discopop_tau": discopop_tau}
+        hyper = {
+            "beta": beta,
+            "label_smoothing": label_smoothing,
+            "discopop_tau": discopop_tau,
+            "contrastive_bias": contrastive_bias,
+        }
         losses = build_pair_losses(chosen, hyper)
         self.factors = _factors(losses, loss_weights)
         self.divergence = _divergence(f_divergence_type, f_alpha_divergence_coef)

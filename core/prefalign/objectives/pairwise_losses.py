@@ -196,6 +196,36 @@ class APODown(AbsoluteLoss):
         return pairwise.apo_down(self.beta * pairs.chosen.ratio, self.beta * pairs.rejected.ratio)
 
 
+@register_pair_loss
+class CPL(AbsoluteLoss):
+    """Contrastive preference learning (arXiv 2310.13639): the discounted advantage of a stretch is β Σ log π.
+
+    The rejected response's score counts by the share λ only, the paper's conservative bias: of policies that tell the
+    pairs apart equally well, those that keep all of the data likely cost less. With λ = 1 it is DPO without reference.
+    """
+
+    name = "cpl"
+    needs = frozenset()
+
+    def __init__(self, beta: float = 0.1, contrastive_bias: float = 0.5) -> None:
+        super().__init__(beta)
+        if not 0 < contrastive_bias <= 1:
+            raise PrefalignError(f"expected 0 < contrastive_bias <= 1, got {contrastive_bias}")
+        self.contrastive_bias = contrastive_bias
+
+    def forward(self, pairs: PairScores) -> Tensor:
+        """(B,) losses in nats."""
+        return links.logistic(self.beta * (pairs.chosen.ratio - self.contrastive_bias * pairs.rejected.ratio))
+
+
+@register_pair_loss
+class CPLKL(CPL):
+    """The paper's CPL-KL: log ratios to a reference, which is the cloned policy, in place of log-probabilities."""
+
+    name = "cpl_kl"
+    needs = frozenset({"reference"})
+
+
 class _SortedLoss(SmoothedLoss):
     """AOT: first-order stochastic dominance over the batch. Sorting loses the pairs, and with them their weights."""
 

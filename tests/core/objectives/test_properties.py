@@ -28,6 +28,8 @@ PAIRWISE = {
     "sigmoid_norm": lambda: DPO(beta=0.3, loss_type="sigmoid_norm"),
     "robust": lambda: DPO(beta=0.3, loss_type="robust", label_smoothing=0.1),
     "exo_pair": lambda: DPO(beta=0.3, loss_type="exo_pair", label_smoothing=1e-3),
+    "cpl": lambda: DPO(beta=0.3, loss_type="cpl"),
+    "cpl_kl": lambda: DPO(beta=0.3, loss_type="cpl_kl", contrastive_bias=0.7),
     "conservative": lambda: DPO(beta=0.3, label_smoothing=0.1),
     "aot": lambda: DPO(beta=0.3, loss_type="aot"),
     "aot_unpaired": lambda: DPO(beta=0.3, loss_type="aot_unpaired"),
@@ -148,7 +150,9 @@ def test_a_shift_common_to_both_responses_changes_nothing(name, shift):
     torch.testing.assert_close(moved, objective(*batch(policy, reference)).loss, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("name", [n for n in PAIRWISE if n not in ("cpo", "cpo_ipo", "simpo", "alphapo", "orpo")])
+@pytest.mark.parametrize(
+    "name", [n for n in PAIRWISE if n not in ("cpo", "cpo_ipo", "cpl", "simpo", "alphapo", "orpo")]
+)
 @given(shift=st.floats(-50, 50))
 @QUICK
 def test_policy_and_reference_may_share_a_shift(name, shift):
