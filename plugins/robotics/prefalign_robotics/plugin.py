@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from prefalign.hooks import API, Command, Component, PluginInfo, hookimpl
 
+CPL = "2310.13639"
+IQL = "2110.06169"
 PEARL = "2306.03615"
 PREFERENCE_TRANSFORMER = "2303.00957"
 REGRET = "2206.02231"
@@ -17,7 +19,7 @@ def prefalign_plugin() -> PluginInfo:
         api=API,
         summary="Robot behaviour: preferences carried over from task to task, rewards of trajectories",
         modalities=("trajectory",),
-        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET),
+        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET, CPL, IQL),
     )
 
 
@@ -25,6 +27,13 @@ def prefalign_plugin() -> PluginInfo:
 def prefalign_components() -> Iterable[Component]:
     """List the components."""
     return (
+        Component(
+            "policy",
+            "gaussian",
+            "prefalign_robotics.policies.gaussian:GaussianPolicy",
+            "Actions around the mean that a perceptron makes of an observation",
+            papers=(CPL,),
+        ),
         Component(
             "reward",
             "markov",

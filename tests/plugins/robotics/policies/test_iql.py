@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
+from tests.plugins.robotics.policies.conftest import SaveAt
 
 from prefalign.interfaces import PrefalignError
 from prefalign_robotics.policies.cloning import clone
@@ -106,17 +107,6 @@ def test_observations_are_standardised():
     observations = toy().observations[:, :-1].reshape(-1, 3)
     assert scale.mean == pytest.approx(observations.mean(0), rel=1e-4)
     assert scale.deviation == pytest.approx([*observations.std(0)[:2], 1], rel=1e-4)
-
-
-class SaveAt(Callback):
-    """Saves after a number of steps, as checkpoint callbacks do."""
-
-    def __init__(self, step, path):
-        self.step, self.path = step, path
-
-    def on_train_batch_end(self, trainer, *arguments):
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
 
 
 def test_a_run_goes_on_to_the_bit(tmp_path):
