@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from prefalign.hooks import API, Command, Component, PluginInfo, hookimpl
 
 CPL = "2310.13639"
+DEFORMPAM = "2410.11584"
+DIFFUSION_POLICY = "2303.04137"
 IQL = "2110.06169"
 PEARL = "2306.03615"
 PREFERENCE_TRANSFORMER = "2303.00957"
@@ -27,6 +29,13 @@ def prefalign_plugin() -> PluginInfo:
 def prefalign_components() -> Iterable[Component]:
     """List the components."""
     return (
+        Component(
+            "denoiser",
+            "action_denoiser",
+            "prefalign_robotics.policies.diffusion.denoiser:ActionDenoiser",
+            "A diffusion policy over chunks of actions, after an observation",
+            papers=(DIFFUSION_POLICY, DEFORMPAM),
+        ),
         Component(
             "policy",
             "gaussian",
@@ -68,6 +77,11 @@ def prefalign_presets() -> str:
 def prefalign_commands() -> Iterable[Command]:
     """List the commands."""
     return (
+        Command(
+            "candidates",
+            "prefalign_robotics.commands.candidates:main",
+            "Let a diffusion policy propose chunks of actions, and compare them in a simulator",
+        ),
         Command(
             "simulate",
             "prefalign_robotics.commands.simulate:main",
