@@ -88,6 +88,11 @@ def prefalign_commands() -> Iterable[Command]:
             "Simulate a task, and let a scripted teacher compare stretches of it",
         ),
         Command(
+            "demo",
+            "prefalign_robotics.commands.demo:main",
+            "Preferences of one simulated task find the good behaviour of another, and policies learn it",
+        ),
+        Command(
             "transfer",
             "prefalign_robotics.commands.transfer:main",
             "Carry preferences of one task over to another, and say how far to trust them",

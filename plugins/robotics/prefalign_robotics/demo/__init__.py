@@ -1,0 +1,1 @@
+"""The demonstration: preferences of one simulated task find the good behaviour of another, and policies learn it."""
