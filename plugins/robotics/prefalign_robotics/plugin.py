@@ -7,6 +7,7 @@ from prefalign.hooks import API, Command, Component, PluginInfo, hookimpl
 CPL = "2310.13639"
 DEFORMPAM = "2410.11584"
 DIFFUSION_POLICY = "2303.04137"
+IPL = "2305.15363"
 IQL = "2110.06169"
 PEARL = "2306.03615"
 PREFERENCE_TRANSFORMER = "2303.00957"
@@ -21,7 +22,7 @@ def prefalign_plugin() -> PluginInfo:
         api=API,
         summary="Robot behaviour: preferences carried over from task to task, rewards of trajectories",
         modalities=("trajectory",),
-        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET, CPL, IQL),
+        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET, CPL, IPL, IQL),
     )
 
 
@@ -63,6 +64,13 @@ def prefalign_components() -> Iterable[Component]:
             "prefalign_robotics.rewards.regret:RegretReward",
             "Rewards from preferences by regret, on tasks with known dynamics",
             papers=(REGRET,),
+        ),
+        Component(
+            "training",
+            "inverse_preference_learning",
+            "prefalign_robotics.policies.ipl:InversePreferenceLearning",
+            "Preferences straight to values and a policy, with no reward in between",
+            papers=(IPL,),
         ),
     )
 

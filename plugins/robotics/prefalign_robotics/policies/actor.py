@@ -31,6 +31,7 @@ class Actor(nn.Module):
 
     def __init__(self, observation: int, action: int, hidden: Sequence[int] = (256, 256)) -> None:
         super().__init__()
+        self.observation, self.action = observation, action
         self.scale = Scale(observation)
         self.network = nn.Sequential(perceptron(observation, hidden, action), nn.Tanh())
 

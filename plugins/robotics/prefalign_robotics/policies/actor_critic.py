@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -73,9 +73,8 @@ class ActorCritic(nn.Module):
     """The networks of implicit Q-learning, and the two of its three losses that need no reward.
 
     Args:
-        observation: O numbers.
-        action: A numbers, each in [−1, 1].
-        hidden: widths of the hidden layers of each network.
+        actor: of O numbers in an observation and A in an action, random or trained.
+        hidden: widths of the hidden layers of the other networks.
         expectile: τ in (0, 1).
         temperature: inverse temperature β > 0 of the actor's weights exp(β·advantage), per unit of reward.
         rate: share of the critics that their slow copy takes over in each step, in (0, 1].
@@ -84,23 +83,15 @@ class ActorCritic(nn.Module):
         PrefalignError: for numbers out of their range.
     """
 
-    def __init__(
-        self,
-        observation: int,
-        action: int,
-        hidden: Sequence[int],
-        expectile: float,
-        temperature: float,
-        rate: float,
-    ) -> None:
+    def __init__(self, actor: Actor, hidden: Sequence[int], expectile: float, temperature: float, rate: float) -> None:
         super().__init__()
         if not (0 < expectile < 1 and temperature > 0 and 0 < rate <= 1):
             raise PrefalignError(
                 f"expected 0 < expectile < 1, temperature > 0 and 0 < rate <= 1; got {expectile}, {temperature}, {rate}"
             )
-        self.actor = Actor(observation, action, hidden)
-        self.value = perceptron(observation, hidden, 1)
-        self.critics = Twin(observation + action, hidden)
+        self.actor = actor
+        self.value = perceptron(actor.observation, hidden, 1)
+        self.critics = Twin(actor.observation + actor.action, hidden)
         self.slow = copy.deepcopy(self.critics).requires_grad_(False)
         self.expectile, self.temperature, self.rate = expectile, temperature, rate
 
@@ -126,15 +117,11 @@ class ActorCritic(nn.Module):
         for slow, fast in zip(self.slow.parameters(), self.critics.parameters(), strict=True):
             slow.lerp_(fast, self.rate)
 
-    def optimisers(self, learning_rate: float, steps: int) -> dict[str, Any]:
-        """One Adam for all, as Lightning takes it; the actor's rate falls to 0 over `steps` by a cosine, as IQL's does.
+    def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
+        """One Adam for all, the actor's parameters as its first group.
 
         The losses share no parameter, so that one backward pass over their sum serves all.
         """
         others = [*self.value.parameters(), *self.critics.parameters()]
         groups = [{"params": list(self.actor.parameters())}, {"params": others}]
-        optimizer = torch.optim.Adam(groups, lr=learning_rate, fused=True)
-        cosine = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, [lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1))), lambda step: 1.0]
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        return torch.optim.Adam(groups, lr=learning_rate, fused=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from prefalign.interfaces import PrefalignError
+from prefalign_robotics.policies.actor import Actor
 from prefalign_robotics.policies.actor_critic import ActorCritic
 from prefalign_robotics.policies.quiet_trainer import quiet_trainer
 from prefalign_robotics.policies.transitions import TransitionBatches, Transitions, reward_factor, transitions
@@ -55,7 +57,7 @@ class ImplicitQLearning(LightningModule):
             raise PrefalignError(f"expected 0 <= discount < 1 and learning_rate > 0; got {discount}, {learning_rate}")
         self.save_hyperparameters()
         self.learning_rate, self.discount = learning_rate, discount
-        self.networks = ActorCritic(observation, action, hidden, expectile, temperature, rate)
+        self.networks = ActorCritic(Actor(observation, action, hidden), hidden, expectile, temperature, rate)
 
     def training_step(self, batch: Transitions, batch_idx: int) -> Tensor:
         """The sum of the three losses, which share no parameter."""
@@ -81,8 +83,10 @@ class ImplicitQLearning(LightningModule):
         return improvement.value + critics + improvement.actor
 
     def configure_optimizers(self) -> Any:
-        """Adam for all networks, a cosine for the actor's rate."""
-        return self.networks.optimisers(self.learning_rate, int(self.trainer.estimated_stepping_batches))
+        """Adam for all networks; the actor's rate falls to 0 by a cosine, as in the released code."""
+        optimizer, steps = self.networks.optimiser(self.learning_rate), int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [lambda step: cosine(step / steps), lambda step: 1.0])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
         """Let the batches take up their position after a restart, as `prefalign.training.module` does.
@@ -100,6 +104,11 @@ class ImplicitQLearning(LightningModule):
     def act(self, observations: np.ndarray) -> np.ndarray:
         """(B, A) actions for (B, O) observations, as `simulator.rollouts` asks for them."""
         return self.networks.actor.act(observations)
+
+
+def cosine(done: float) -> float:
+    """Half a cosine from 1 to 0, over the share of a run that is done."""
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def learn_iql(

@@ -56,7 +56,7 @@ def test_two_perceptrons_side_by_side_are_two_perceptrons():
 @pytest.fixture
 def networks():
     torch.manual_seed(0)
-    return ActorCritic(3, 2, (8,), expectile=0.7, temperature=2.0, rate=0.1)
+    return ActorCritic(Actor(3, 2, (8,)), (8,), expectile=0.7, temperature=2.0, rate=0.1)
 
 
 def test_the_losses_are_those_of_the_paper(networks):
@@ -102,19 +102,11 @@ def test_the_slow_critics_follow(networks):
         assert not slow.requires_grad
 
 
-def test_only_the_actors_rate_falls(networks):
-    made = networks.optimisers(1e-2, steps=4)
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    rates = []
-    for _ in range(6):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        schedule.step()
-    actor, others = zip(*rates, strict=True)
-    assert actor == pytest.approx([0.01 * (1 + math.cos(math.pi * t / 4)) / 2 for t in (0, 1, 2, 3, 4, 4)])
-    assert set(others) == {1e-2}
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert held == {id(p) for p in networks.parameters() if p.requires_grad}
+def test_one_optimiser_holds_all_that_is_trained_and_the_actor_first(networks):
+    groups = networks.optimiser(1e-2).param_groups
+    assert [id(p) for p in groups[0]["params"]] == [id(p) for p in networks.actor.parameters()]
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in networks.parameters() if p.requires_grad)
 
 
 def test_an_actor_reads_standardised_observations():
@@ -129,7 +121,7 @@ def test_an_actor_reads_standardised_observations():
 @pytest.mark.parametrize("wrong", [{"expectile": 1.0}, {"expectile": 0.0}, {"temperature": 0.0}, {"rate": 0.0}])
 def test_numbers_out_of_their_range_are_refused(wrong):
     with pytest.raises(PrefalignError, match="0 < expectile < 1, temperature > 0 and 0 < rate <= 1"):
-        ActorCritic(3, 2, (8,), **{"expectile": 0.7, "temperature": 1.0, "rate": 0.1, **wrong})
+        ActorCritic(Actor(3, 2, (8,)), (8,), **{"expectile": 0.7, "temperature": 1.0, "rate": 0.1, **wrong})
 
 
 def test_empty_layers_are_refused():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from tests.plugins.robotics.policies.conftest import SaveAt
 
 from prefalign.interfaces import PrefalignError
@@ -45,7 +45,7 @@ def test_it_walks_to_the_reward_where_imitation_walks_away():
     assert (clone(episodes, 200, width=32, learning_rate=3e-3).act(np.eye(6)) < 0).all()
 
 
-def solve(transitions, steps=600, **settings):
+def solve(transitions, steps=300, **settings):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         learner = ImplicitQLearning(2, 1, (16,), 1e-2, rate=0.2, **settings)
@@ -100,6 +100,23 @@ def test_a_seed_gives_the_same_policy_and_rewards_have_no_unit():
     assert not np.array_equal(first, small(episodes, seed=1).act(seen))
     assert first == pytest.approx(small(episodes, 1024 * episodes.rewards).act(seen), abs=1e-6)
     assert not np.array_equal(first, small(episodes, -episodes.rewards).act(seen))
+
+
+def test_only_the_actors_rate_falls():
+    rates = []
+
+    class Rates(Callback):
+        def on_train_batch_start(self, trainer, *arguments):
+            rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+
+    trainer = Trainer(
+        max_steps=4, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, callbacks=[Rates()],
+    )  # fmt: skip
+    small(toy(), trainer=trainer, learning_rate=1e-2)
+    actor, others = zip(*rates, strict=True)
+    assert actor == pytest.approx([1e-2, 1e-2 * (1 + 0.5**0.5) / 2, 5e-3, 1e-2 * (1 - 0.5**0.5) / 2])
+    assert others == (1e-2,) * 4
 
 
 def test_observations_are_standardised():
