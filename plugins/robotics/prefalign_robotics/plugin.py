@@ -100,6 +100,7 @@ def prefalign_commands() -> Iterable[Command]:
             "prefalign_robotics.commands.demo:main",
             "Preferences of one simulated task find the good behaviour of another, and policies learn it",
         ),
+        Command("look", "prefalign_robotics.commands.look:main", "Write a page about one run of the demonstration"),
         Command(
             "transfer",
             "prefalign_robotics.commands.transfer:main",
