@@ -106,8 +106,8 @@ def chunk_record(
     Raises:
         RecordError: for returns that are not finite, or not one for each chunk.
     """
-    if returns is not None and len(returns) != len(chunks):
-        problem = f"expected a return for each of {len(chunks)} chunks, got {len(returns)}"
+    if returns is not None and (len(returns) != len(chunks) or not np.isfinite(returns).all()):
+        problem = f"expected a finite return for each of {len(chunks)} chunks, got {np.asarray(returns).tolist()}"
         raise RecordError(problem, field="verdict", record_id=name)
     seen = np.asarray(observation, dtype=np.float32)
     responses = tuple(

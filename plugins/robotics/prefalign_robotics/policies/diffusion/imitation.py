@@ -1,7 +1,7 @@
 """Supervised training of diffusion policies: every chunk of some episodes is a demonstration.
 
-Records of demonstrations train the same policy through `core/preference_tuning` with `core/dpo` and `loss_type: sft`;
-this loop reads tensors, which is several times as fast on a processor.
+Records of demonstrations (`chunk_record` without returns) train the same policy through `core/preference_tuning`, with
+`core/reward_weighted` as the objective; this loop has the same loss and reads tensors.
 """
 
 from __future__ import annotations
