@@ -19,8 +19,9 @@ CHECK_ENV := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 STAMP := .venv/.setup-complete
 REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: help setup test lint format types test-slow test-real demo demo-photos \
-    benchmark benchmark-denoising benchmark-replays benchmark-transport benchmark-transfer clean clean-venv
+.PHONY: help setup test lint format types test-slow test-real demo demo-photos demo-robotics \
+    benchmark benchmark-denoising benchmark-replays benchmark-transport benchmark-transfer benchmark-pearl \
+    clean clean-venv
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-20s %s\n", $$1, $$2}'
@@ -66,6 +67,11 @@ demo-photos: setup ## the demonstration on photographs
 	$(PY) -m prefalign.cli.main vision_llm demo \
 	    --photos .cache/tuxpaint-stamps/usr/share/tuxpaint/stamps --out runs/demo-photos
 
+# Labels of pressing a button teach opening a window: two simulated tasks, a reward, policies, and a page.
+demo-robotics: setup ## preferences carried over between two simulated tasks, and policies from them
+	$(PY) -m prefalign.cli.main robotics demo --pairs button-press:window-open --arms all,random,scored,true_return
+	$(PY) -m prefalign.cli.main robotics look runs/robotics/button-press--window-open/seed0
+
 benchmark: setup ## time and memory of one preference step beside TRL's
 	OMP_NUM_THREADS=2 $(PY) benchmarks/preference_step.py
 
@@ -81,6 +87,11 @@ benchmark-transport: setup ## many Gromov-Wasserstein problems a call, beside PO
 
 benchmark-transfer: setup ## preferences transferred between Meta-World tasks, five seeds; an hour and more
 	OMP_NUM_THREADS=1 $(PY) benchmarks/preference_transfer.py --seeds 3 4 5 0 1 --cache runs/episodes
+
+# What runs/robotics-five holds already is not made again.
+benchmark-pearl: setup ## the demonstration on robots, four pairs of tasks, five seeds, all policies; hours
+	OMP_NUM_THREADS=1 $(PY) -m prefalign.cli.main robotics demo --out runs/robotics-five --seeds 0,1,2,3,4 \
+	    --arms all --label-noise 0,0.2,0.35
 
 clean: ## remove caches and build products; keeps .venv and downloads
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

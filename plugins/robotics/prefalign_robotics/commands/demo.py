@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--label-noise", default="", metavar="SHARES", help="also learn from so many wrong labels: 0.2,0.35"
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes on one core")
+    parser.add_argument("--quick", action="store_true", help="less of everything, for a first look")
     parser.add_argument("--prepare-only", action="store_true", help="simulate and transfer, learn nothing")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser

@@ -53,7 +53,7 @@ class Plan:
             raise SegmentError(f"demonstration: {self.blocks} blocks of {self.block} windows have {found} pairs")
 
 
-#: For a first look, on one core in a minute and a half.
+#: For a first look.
 QUICK = Plan(episodes=80, blocks=4, pairs=1000, cloning_steps=1000, iql_steps=2000, rollouts=10)
 
 

@@ -29,11 +29,19 @@ def test_transferred_labels_are_mostly_right_and_written_as_they_are(tmp_path, s
     assert len(records) == PLAN.pairs
     assert {record.source for record in records} == {"carry-left"}
     # Every response is a stretch of some target episode, past the frames in which things fall into place.
-    settled = found.episodes.settled().observations
-    for response in records[0].responses:
-        starts = settled[:, : 100 - 30 + 1]
-        row, start = np.argwhere((starts == response.arrays["observations"][0]).all(-1))[0]
-        assert np.array_equal(settled[row, start : start + 30], response.arrays["observations"])
+    settled = found.episodes.settled()
+    place = {step.tobytes(): cell for cell, step in enumerate(settled.observations.reshape(-1, 39))}
+    right = []
+    for record in records:
+        returns = []
+        for response in record.responses:
+            row, start = divmod(place[response.arrays["observations"][-1].tobytes()], 100)
+            cells = row, slice(start - 29, start + 1)
+            assert np.array_equal(settled.observations[cells], response.arrays["observations"])
+            assert np.array_equal(settled.actions[cells], response.arrays["actions"])
+            returns.append(settled.rewards[cells].sum())
+        right.append(returns[record.verdict.chosen] > returns[record.verdict.rejected])
+    assert np.mean(right) == pytest.approx(found.facts["accuracy"], abs=0.1)
     probabilities = np.array([record.verdict.probability for record in records])
     assert ((probabilities >= 0.5) & (probabilities <= 1)).all()
     assert len(np.unique(probabilities)) > 80
