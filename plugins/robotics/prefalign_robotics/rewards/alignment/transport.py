@@ -11,6 +11,7 @@ Axes: B pairs of trajectories, T steps of the first, S of the second, D numbers 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from prefalign.functional.transport import sinkhorn, uniform_masses
 
 #: Plans whose sums miss their marginals by more (5% of the mass is in the wrong place) are no basis for a reward.
 MOST_MARGINAL_ERROR = 0.1
+
+#: What is nothing beside the weight of a step: it keeps a plan that is a permutation from dividing 0 by 0.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def align(
 ) -> Alignment:
     """Match the steps of B pairs of trajectories.
 
-    Gradients run through the iterations of the plan: R is the plan's cost, not the regularised optimum, so that the
-    envelope theorem does not spare them. They are exact for the plan as it is, converged or not.
+    Gradients reach the embeddings through the costs and through the plan: R is the plan's cost, not the regularised
+    optimum, so that the envelope theorem does not spare the latter. They are those of a plan that has converged.
 
     Args:
         first: (B, T, D) embeddings, finite.
@@ -72,17 +76,43 @@ def align(
     theirs, second_defined = directions(second)
     cost = (1 - ours @ theirs.mT).clamp(min=0)  # rounding makes some cosines larger than 1
     weights = (uniform_masses(first_mask).to(cost), uniform_masses(second_mask).to(cost))
-    plan = sinkhorn(
-        cost,
-        epsilon,
-        *weights,
-        iterations=iterations,
-        tolerance=tolerance,
-        domain="exp",
-        unroll=torch.is_grad_enabled(),
-    )
+    coupling, marginal_error = _Plan.apply(cost, *weights, epsilon, iterations, tolerance)
     defined = (first_defined | ~first_mask).all(-1) & (second_defined | ~second_mask).all(-1)
-    return Alignment(-(plan.coupling * cost).sum(-1), plan.marginal_error.detach(), defined)
+    return Alignment(-(coupling * cost).sum(-1), marginal_error, defined)
+
+
+class _Plan(torch.autograd.Function):
+    """(B, T, S) couplings and (B,) marginal errors, with the gradient of the former by the implicit function theorem.
+
+    P = exp((f_t + g_s − C_ts) / ε), with f and g such that P keeps its sums while C changes. So for the gradient U of
+    P, that of C is −P ∘ (U − x − y) / ε, where x (T) and y (S) make its rows and columns sum to 0. One linear system
+    takes the place of a graph through every iteration.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, *stop: Any) -> tuple[Tensor, Tensor]:
+        iterations, tolerance = stop
+        plan = sinkhorn(cost, epsilon, a, b, iterations=iterations, tolerance=tolerance, domain="exp")
+        ctx.save_for_backward(plan.coupling)
+        ctx.mark_non_differentiable(plan.marginal_error)
+        ctx.epsilon = epsilon
+        return plan.coupling, plan.marginal_error
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        # Sharp plans make the system nearly singular, so that it wants double precision.
+        plan, upstream = ctx.saved_tensors[0].double(), gradients[0].double()
+        rows, columns = plan.sum(-1, keepdim=True), plan.sum(-2)
+        weighted, share = plan * upstream, plan / rows.clamp(min=_LEAST)
+        # The complement of the rows' weights in [[diag rows, P], [Pᵀ, diag columns]] (x, y) = sums of P ∘ U. It does
+        # not see a constant that moves from x to y, which the product of columns pins. Absent columns get a 1.
+        system = torch.diag_embed(columns + (columns == 0) + _LEAST) - plan.mT @ share
+        system = system + columns[..., None] * columns[..., None, :]
+        wanted = weighted.sum(-2, keepdim=True).mT - plan.mT @ (weighted.sum(-1, keepdim=True) / rows.clamp(min=_LEAST))
+        y = torch.linalg.solve(system, wanted)
+        x = weighted.sum(-1, keepdim=True) / rows.clamp(min=_LEAST) - share @ y
+        found = -plan * (upstream - x - y.mT) / ctx.epsilon
+        return found.to(gradients[0].dtype), None, None, None, None, None
 
 
 def directions(embeddings: Tensor) -> tuple[Tensor, Tensor]:

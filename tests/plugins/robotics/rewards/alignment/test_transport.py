@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from prefalign.functional.transport import sinkhorn
 from prefalign_robotics.rewards.alignment.transport import align
 
 ONE, TWO = [1.0, 0.0], [0.0, 1.0]
@@ -67,7 +68,7 @@ def test_the_same_trajectory_costs_nothing_where_epsilon_is_small_in_any_order()
 
 @pytest.mark.parametrize("epsilon", [0.3, 1.0])
 def test_gradients_run_through_the_plan(epsilon):
-    """Against finite differences, ragged; a plan held constant would give another gradient."""
+    """Against finite differences, ragged; a plan held constant has another gradient."""
     first, second = drawn(2, 3, 2).requires_grad_(), drawn(2, 4, 2, seed=1).requires_grad_()
     masks = {
         "first_mask": torch.tensor([[True] * 3, [True] * 2 + [False]]),
@@ -75,7 +76,7 @@ def test_gradients_run_through_the_plan(epsilon):
     }
     weights = drawn(2, 3, seed=2)
     assert torch.autograd.gradcheck(
-        lambda a, b: (aligned(a, b, epsilon, 60, **masks).rewards * weights).sum(-1), (first, second)
+        lambda a, b: (aligned(a, b, epsilon, 2000, **masks).rewards * weights).sum(-1), (first, second)
     )
     aligned(first, second, epsilon, **masks).rewards.sum().backward()
     assert first.grad[1, 2].tolist() == [0, 0]
@@ -118,3 +119,30 @@ def test_plans_that_were_stopped_early_are_known():
     first, second = drawn(2, 20, 3), drawn(2, 30, 3, seed=1)
     assert not aligned(first, second, 0.002, 2).converged.any()
     assert aligned(first, second, 0.05, 1000).converged.all()
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.5])
+def test_gradients_are_those_of_unrolled_iterations(epsilon):
+    """The core's own Sinkhorn, differentiated through a thousand of its iterations."""
+    first, second = drawn(3, 6, 4).requires_grad_(), drawn(3, 7, 4, seed=1)
+    mask = torch.arange(6) < torch.tensor([[6], [4], [1]])
+    weights = drawn(3, 6, seed=2)
+    found = aligned(first, second, epsilon, 1000, first_mask=mask).rewards
+    (slope,) = torch.autograd.grad((found * weights).sum(), first)
+    cost = 1 - torch.nn.functional.normalize(first, dim=-1) @ torch.nn.functional.normalize(second, dim=-1).mT
+    masses = mask / mask.sum(-1, keepdim=True)
+    plan = sinkhorn(cost, epsilon, masses.double(), iterations=1000, unroll=True).coupling
+    (unrolled,) = torch.autograd.grad((-(plan * cost).sum(-1) * weights).sum(), first)
+    torch.testing.assert_close(slope, unrolled, rtol=1e-6, atol=1e-9)
+
+
+def test_gradients_of_a_plan_that_is_a_permutation_are_those_of_its_costs():
+    """So sharp a plan does not move: of r_t = −(1 − cos) / n for the one partner of each step, nothing else is left."""
+    first = torch.eye(4, dtype=torch.float64) + 0.1
+    second = first[[2, 0, 3, 1]] + 0.05 * drawn(4, 4)
+    first.requires_grad_()
+    (slope,) = torch.autograd.grad(aligned(first[None], second[None], 0.002, 5000).rewards.sum(), first)
+    partners = second[[1, 3, 0, 2]]
+    cosines = torch.nn.functional.cosine_similarity(first, partners, dim=-1)
+    (expected,) = torch.autograd.grad((cosines / 4).sum(), first)
+    torch.testing.assert_close(slope, expected, rtol=1e-6, atol=1e-9)
