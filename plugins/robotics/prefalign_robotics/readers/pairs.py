@@ -18,7 +18,7 @@ from prefalign.interfaces.source import RecordSource
 from prefalign_robotics.exports.preferences import read_preferences
 from prefalign_robotics.readers.imitation import open_fragments, refuse_pickle
 from prefalign_robotics.segments.errors import SegmentError
-from prefalign_robotics.segments.human import read_comparisons
+from prefalign_robotics.segments.human import SHIPPED, read_comparisons
 from prefalign_robotics.segments.pairs import verdict_of
 from prefalign_robotics.segments.store import EpisodeStore
 
@@ -109,7 +109,7 @@ class StoredPairSource(Sequence[PreferenceRecord]):
 
 
 def open_pairs(uri: str, split: str) -> RecordSource | None:
-    """The source behind `robotics-pairs:<path>`; None for other addresses.
+    """The source behind `robotics-pairs:<path>`, or `robotics-pairs:shipped:can`; None for other addresses.
 
     Behind a table's path may stand `?store=<folder>`: where its episodes are, if not in the table's own folder. None
     of these files has parts, so `split` says nothing.
@@ -122,6 +122,8 @@ def open_pairs(uri: str, split: str) -> RecordSource | None:
     scheme, _, path = uri.partition(":")
     if scheme != SCHEME or not path:
         return None
+    if path.startswith(SHIPPED):
+        return ComparisonSource(path)
     options: dict[str, str] = {}
     if not Path(path).exists():
         path, _, query = path.partition("?")

@@ -51,6 +51,14 @@ def test_shipped_comparisons_open_with_ids_of_their_own():
     assert sum(record.verdict.tie for record in records) == 100 - 66
 
 
+def test_shipped_comparisons_open_by_their_name():
+    source = open_pairs("robotics-pairs:shipped:can", "train")
+    assert source.name == "shipped:can"
+    assert list(source) == list(open_pairs(f"robotics-pairs:{HUMAN}", "train"))
+    with pytest.raises(PrefalignError, match="'cans'.*can"):
+        open_pairs("robotics-pairs:shipped:cans", "train")
+
+
 def test_an_archive_in_which_nothing_is_preferred_is_refused(tmp_path):
     write_human(tmp_path / "target.npz", None)
     with pytest.raises(SegmentError, match="none of its 3 pairs is decided"):
