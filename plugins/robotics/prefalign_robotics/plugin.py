@@ -9,8 +9,10 @@ DEFORMPAM = "2410.11584"
 DIFFUSION_POLICY = "2303.04137"
 IPL = "2305.15363"
 IQL = "2110.06169"
+OTR = "2303.13971"
 PEARL = "2306.03615"
 PREFERENCE_TRANSFORMER = "2303.00957"
+RAPL = "2412.04835"
 REGRET = "2206.02231"
 
 
@@ -22,7 +24,7 @@ def prefalign_plugin() -> PluginInfo:
         api=API,
         summary="Robot behaviour: preferences carried over from task to task, rewards of trajectories",
         modalities=("trajectory",),
-        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET, CPL, IPL, IQL),
+        papers=(PEARL, PREFERENCE_TRANSFORMER, REGRET, CPL, IPL, IQL, RAPL, OTR),
     )
 
 
@@ -38,11 +40,37 @@ def prefalign_components() -> Iterable[Component]:
             papers=(DIFFUSION_POLICY, DEFORMPAM),
         ),
         Component(
+            "encoder",
+            "identity",
+            "prefalign_robotics.rewards.alignment.encoders:IdentityEncoder",
+            "Steps as they are, for rewards by transport",
+        ),
+        Component(
+            "encoder",
+            "perceptron",
+            "prefalign_robotics.rewards.alignment.encoders:PerceptronEncoder",
+            "A perceptron or linear map over steps, for rewards by transport",
+        ),
+        Component(
+            "objective",
+            "chosen_probability",
+            "prefalign_robotics.rewards.alignment.objective:ChosenProbability",
+            "1 − P(chosen is better), the loss of RAPL's released code",
+            papers=(RAPL,),
+        ),
+        Component(
             "policy",
             "gaussian",
             "prefalign_robotics.policies.gaussian:GaussianPolicy",
             "Actions around the mean that a perceptron makes of an observation",
             papers=(CPL,),
+        ),
+        Component(
+            "reward",
+            "demonstrations",
+            "prefalign_robotics.rewards.alignment.demonstrations:DemonstrationReward",
+            "How well steps match those of a few demonstrations, in a given or an aligned space",
+            papers=(OTR, RAPL),
         ),
         Component(
             "reward",
@@ -57,6 +85,13 @@ def prefalign_components() -> Iterable[Component]:
             "prefalign_robotics.rewards.transformer:PreferenceTransformerReward",
             "Rewards that depend on the past, weighted by attention",
             papers=(PREFERENCE_TRANSFORMER,),
+        ),
+        Component(
+            "reward",
+            "rapl",
+            "prefalign_robotics.rewards.alignment.reward:AlignedReward",
+            "How well steps match those of a trusted trajectory, in a space that comparisons align",
+            papers=(RAPL,),
         ),
         Component(
             "reward",
@@ -105,6 +140,11 @@ def prefalign_commands() -> Iterable[Command]:
             "transfer",
             "prefalign_robotics.commands.transfer:main",
             "Carry preferences of one task over to another, and say how far to trust them",
+        ),
+        Command(
+            "triplets",
+            "prefalign_robotics.commands.triplets:main",
+            "Let a scripted teacher rank threes of episodes, for rewards by transport",
         ),
     )
 
