@@ -55,7 +55,7 @@ def test_shipped_comparisons_open_by_their_name():
     source = open_pairs("robotics-pairs:shipped:can", "train")
     assert source.name == "shipped:can"
     assert list(source) == list(open_pairs(f"robotics-pairs:{HUMAN}", "train"))
-    with pytest.raises(PrefalignError, match="'cans'.*can"):
+    with pytest.raises(PrefalignError, match=r"'cans'.*can"):
         open_pairs("robotics-pairs:shipped:cans", "train")
 
 
