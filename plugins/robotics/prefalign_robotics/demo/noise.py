@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from prefalign.data.store import write_parquet
@@ -49,14 +47,10 @@ def endure(prepared: Prepared, share: float, seed: int, plan: Plan, log: Log) ->
     return found
 
 
-class _Split(NamedTuple):
-    seen: Windows
-    fresh: Windows
-
-
-def _windows(prepared: Prepared, seed: int, plan: Plan) -> _Split:
+def _windows(prepared: Prepared, seed: int, plan: Plan) -> tuple[Windows, Windows]:
+    """Windows to learn from, and fresh ones of other episodes."""
     settled = prepared.episodes.settled()
     # Kinds take turns, so that both parts are mixtures of the same sort.
     first = round(TRAINING * len(settled))
     parts = settled.select(np.arange(first)), settled.select(np.arange(first, len(settled)))
-    return _Split(windows(parts[0], SEEN, plan.length, seed), windows(parts[1], FRESH, plan.length, seed))
+    return windows(parts[0], SEEN, plan.length, seed), windows(parts[1], FRESH, plan.length, seed)

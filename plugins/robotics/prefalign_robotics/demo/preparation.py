@@ -125,17 +125,17 @@ def transfer(known: _Task, asked: _Task, plan: Plan) -> Transfer:
         np.concatenate(asked_pairs),
         np.concatenate(answers),
         diagnostics={"flip_risk": risk},
-        warnings=_counted(doubts, plan.blocks),
+        warnings=_counted(doubts, 2 * plan.blocks),
     )
 
 
-def _counted(doubts: Sequence[str], blocks: int) -> tuple[str, ...]:
-    """Each kind of doubt once: in how many blocks, and what the first of them said."""
-    # What stands before the figures is the kind; no answer raises a kind twice but by both couplings.
+def _counted(doubts: Sequence[str], couplings: int) -> tuple[str, ...]:
+    """Each kind of doubt once: about how many of the couplings, and what was said of the first of them."""
     kinds: dict[str, list[str]] = {}
     for doubt in doubts:
+        # Figures stand behind the kind, in brackets.
         kinds.setdefault(doubt.split("(")[0], []).append(doubt)
-    return tuple(f"{len(said)} times in {blocks} blocks: {said[0]}" for said in kinds.values())
+    return tuple(f"{len(said)} of {couplings} couplings: {said[0]}" for said in kinds.values())
 
 
 def judge(found: Transfer, asked: _Task) -> dict[str, Any]:

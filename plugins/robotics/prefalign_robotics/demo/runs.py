@@ -61,7 +61,8 @@ def run(
         "policies": {},
         "noise": {},
     }
-    log(f"Spearman of the learned reward with the true return: {found['ranking']['all']['learned']['spearman']:.3f}")
+    if agreed := found["ranking"]["all"]["learned"]:
+        log(f"Spearman of the learned reward with the true return: {agreed['spearman']:.3f}")
     for name in ARMS:
         if name in arms or name in earlier["policies"]:
             achieved = behave(name, judged, prepared.folder / "rollouts", seed, plan, log)
