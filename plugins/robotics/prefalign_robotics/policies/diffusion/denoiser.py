@@ -7,6 +7,7 @@ squared cosine over a hundred steps, and sample with ten steps of DDIM.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class ActionDenoiser(Denoiser):
         )
         self.path = StepPath(prediction, alphas_cumprod=self.scheduler.alphas_cumprod)
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """The policy's sizes."""
         return read_form(self.model)

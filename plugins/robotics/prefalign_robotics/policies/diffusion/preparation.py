@@ -86,5 +86,5 @@ def prepare(folder: Path, plan: Plan, policy: Path | None = None, log: Callable[
     returns = np.array([record.verdict.rewards for record in records if isinstance(record.verdict, Group)])
     log(
         f"compared {plan.candidates} candidates at {len(records)} states: the best earns "
-        f"{np.mean(returns.max(1) - returns.mean(1)):.3f} more than the mean, {np.mean(returns.mean()):.3f}"
+        f"{(returns.max(1) - returns.mean(1)).mean():.3f} more than the mean, {returns.mean():.3f}"
     )

@@ -104,6 +104,8 @@ class ImplicitReward:
 
 
 def ranked(rewards: Tensor) -> Tensor:
-    """(B, C) candidates from best to worst of (B, C) rewards; of equal ones the earlier. All but the first are what to
-    fall back on, where the first cannot be executed."""
+    """(B, C) candidates from best to worst of (B, C) rewards; of equal ones the earlier first.
+
+    All but the first are what to fall back on, where the first cannot be executed.
+    """
     return rewards.argsort(dim=-1, descending=True, stable=True)
