@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prefalign.interfaces import PrefalignError
+from prefalign_robotics.rewards.perceptron import perceptron
 from prefalign_robotics.rewards.scale import Scale
 
 
@@ -57,18 +56,3 @@ class Actor(nn.Module):
         """(B, A) actions for (B, O) observations, as `simulator.rollouts` asks for them."""
         weight = next(self.network.parameters())
         return self(torch.as_tensor(observations, dtype=weight.dtype, device=weight.device)).cpu().numpy()
-
-
-def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """Linear layers with ReLU between them.
-
-    Raises:
-        PrefalignError: for sizes below 1.
-    """
-    widths = (inputs, *hidden, outputs)
-    if min(widths) < 1:
-        raise PrefalignError(f"expected layers of at least 1 unit, got {list(widths)} from inputs to outputs")
-    layers: list[nn.Module] = []
-    for below, above in pairwise(widths):
-        layers += [nn.Linear(below, above), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from prefalign.interfaces import PrefalignError
-from prefalign_robotics.policies.actor import Actor, perceptron
+from prefalign_robotics.policies.actor import Actor
+from prefalign_robotics.rewards.perceptron import perceptron
 
 #: Largest weight of a step in the actor's loss, as in IQL's released code.
 LARGEST_WEIGHT = 100.0

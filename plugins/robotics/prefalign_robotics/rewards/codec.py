@@ -102,23 +102,10 @@ class TrajectoryCodec:
         place, arrays = f"responses[{index}].arrays.{name}", record.responses[index].arrays
         if name not in arrays:
             raise record.error(f"expected an array of shape (steps, {width}); there are {sorted(arrays)}", place)
-        values = np.asarray(arrays[name])
-        if values.ndim != 2 or values.shape[1] != width or not len(values):
-            raise record.error(f"expected shape (steps, {width}) with at least one step, got {values.shape}", place)
-        if values.dtype.kind not in "fiu":
-            raise record.error(f"expected real numbers, got dtype {values.dtype}", place)
-        with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is refused as such
-            # A copy: memory-mapped and shared arrays are not writable, and torch wants to be able to write.
-            found = np.array(values, dtype=np.float32)
-        wrong = np.argwhere(~np.isfinite(found))
-        if len(wrong):
-            step, number = wrong[0]
-            raise record.error(
-                f"number {number} at step {step} is {values[step, number]}, which is no finite float32 number "
-                f"({len(wrong)} such values in all)",
-                place,
-            )
-        return found
+        try:
+            return checked_steps(arrays[name], width)
+        except PrefalignError as error:
+            raise record.error(str(error), place) from None
 
     def collate(self, examples: Sequence[TrajectoryExample], needs: frozenset[str] = frozenset()) -> Batch:
         """One batch with `observations` (N, T, O), `actions` (N, T, A), 0 after a row's end, and `mask` (N, T)."""
@@ -131,3 +118,27 @@ class TrajectoryCodec:
         }
         relations = Relations.from_records([example.record for example in examples])
         return Batch(inputs, relations, [row.key for row in rows])
+
+
+def checked_steps(values: np.ndarray, size: int) -> np.ndarray:
+    """A copy of (T, F) steps as float32.
+
+    Raises:
+        PrefalignError: for another shape or width, no step, or values that are no finite float32 numbers.
+    """
+    values = np.asarray(values)
+    if values.ndim != 2 or values.shape[1] != size or not len(values):
+        raise PrefalignError(f"expected shape (steps, {size}) with at least one step, got {values.shape}")
+    if values.dtype.kind not in "fiu":
+        raise PrefalignError(f"expected real numbers, got dtype {values.dtype}")
+    with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is refused as such
+        # A copy: memory-mapped and shared arrays are not writable, and torch wants to be able to write.
+        found = np.array(values, dtype=np.float32)
+    wrong = np.argwhere(~np.isfinite(found))
+    if len(wrong):
+        step, number = wrong[0]
+        raise PrefalignError(
+            f"number {number} at step {step} is {values[step, number]}, which is no finite float32 number "
+            f"({len(wrong)} such values in all)"
+        )
+    return found

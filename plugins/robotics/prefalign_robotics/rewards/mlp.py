@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from prefalign.interfaces import PrefalignError
 from prefalign_robotics.rewards.codec import TrajectoryCodec
+from prefalign_robotics.rewards.perceptron import perceptron
 from prefalign_robotics.rewards.trajectory import TrajectoryReward, deviation
 
 
@@ -68,10 +68,7 @@ class MarkovReward(TrajectoryReward):
 class _Perceptron(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for below, above in pairwise((inputs, *hidden)):
-            layers += [nn.Linear(below, above), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear((inputs, *hidden)[-1], outputs))
+        self.layers = perceptron(inputs, hidden, outputs)
 
     def forward(self, observations: Tensor, actions: Tensor, mask: Tensor) -> Tensor:
         found: Tensor = self.layers(torch.cat([observations, actions], -1))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from prefalign.interfaces import Batch, PrefalignError, PreferenceRecord, Relations, Response
+from prefalign_robotics.rewards.codec import checked_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,27 +119,3 @@ class StepsCodec:
         inputs["steps"] = pad_sequence(values, batch_first=True)
         inputs["mask"] = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
         return Batch(inputs, relations, keys)
-
-
-def checked_steps(values: np.ndarray, size: int) -> np.ndarray:
-    """A copy of (T, F) steps as float32.
-
-    Raises:
-        PrefalignError: for another shape or width, no step, or values that are no finite float32 numbers.
-    """
-    values = np.asarray(values)
-    if values.ndim != 2 or values.shape[1] != size or not len(values):
-        raise PrefalignError(f"expected shape (steps, {size}) with at least one step, got {values.shape}")
-    if values.dtype.kind not in "fiu":
-        raise PrefalignError(f"expected real numbers, got dtype {values.dtype}")
-    with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is refused as such
-        # A copy: memory-mapped and shared arrays are not writable, and torch wants to be able to write.
-        found = np.array(values, dtype=np.float32)
-    wrong = np.argwhere(~np.isfinite(found))
-    if len(wrong):
-        step, number = wrong[0]
-        raise PrefalignError(
-            f"number {number} at step {step} is {values[step, number]}, which is no finite float32 number "
-            f"({len(wrong)} such values in all)"
-        )
-    return found

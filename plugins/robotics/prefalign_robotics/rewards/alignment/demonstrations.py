@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from prefalign.interfaces import Batch, PrefalignError, Reward, RewardOutput
-from prefalign_robotics.rewards.alignment.codec import StepsCodec, checked_steps
+from prefalign_robotics.rewards.alignment.codec import StepsCodec
 from prefalign_robotics.rewards.alignment.encoders import IdentityEncoder, StepEncoder
 from prefalign_robotics.rewards.alignment.saving import load_encoder, load_settings, save
 from prefalign_robotics.rewards.alignment.squashing import SQUASHINGS, SquashingName
 from prefalign_robotics.rewards.alignment.transport import MOST_MARGINAL_ERROR, align, directions
-from prefalign_robotics.rewards.codec import OBSERVATIONS
+from prefalign_robotics.rewards.codec import OBSERVATIONS, checked_steps
 from prefalign_robotics.simulator.episodes import Episodes, load_episodes
 
 DEMONSTRATIONS_FILE = "demonstrations.safetensors"

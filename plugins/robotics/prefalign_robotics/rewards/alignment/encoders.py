@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from prefalign.interfaces import PrefalignError
 from prefalign_robotics.rewards.codec import OBSERVATIONS
+from prefalign_robotics.rewards.perceptron import perceptron
 from prefalign_robotics.rewards.scale import Scale
 
 
@@ -112,13 +112,9 @@ class PerceptronEncoder(StepEncoder):
         """Make the network with random weights, once."""
         if self.network is not None:
             return
-        layers: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.init_seed)
-            for below, above in pairwise((self.size, *self.hidden)):
-                layers += [nn.Linear(below, above), nn.ReLU()]
-            layers.append(nn.Linear((self.size, *self.hidden)[-1], self.width))
-        self.network = nn.Sequential(*layers)
+            self.network = perceptron(self.size, self.hidden, self.width)
 
     def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
         """(N, T, D) embeddings.
