@@ -62,7 +62,8 @@ def lessons(monkeypatch):
         found.append(("clone", some, steps, seed))
         return Taught()
 
-    def learn_iql(some, rewards, steps, *, seed):
+    def learn_iql(some, rewards, steps, *, seed, **settings):
+        assert settings == behaviour.IQL
         found.append(("iql", rewards, steps, seed))
         return Taught()
 
@@ -93,13 +94,13 @@ def test_rollouts_are_kept_until_what_they_depend_on_changes(judged, lessons, tm
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_iql_learns_from_the_rewards_of_its_name(judged, lessons, tmp_path):
+def test_iql_learns_from_the_rewards_of_its_name(judged, lessons, tmp_path, monkeypatch):
     for name, rewards in (("iql_learned", judged.steps["learned"]), ("iql_true", judged.episodes.rewards)):
         behave(name, judged, tmp_path, 3, PLAN, lambda line: None)
         kind, given, steps, seed = lessons[-1]
         assert (kind, steps, seed) == ("iql", PLAN.iql_steps, 3)
         assert given is rewards
-    # The same episodes by other rewards are another policy.
+    # The same episodes by other rewards are another policy, and so are other settings.
     behave(
         "iql_learned",
         Judged(judged.episodes, judged.scores, {"learned": -judged.steps["learned"]}),
@@ -109,6 +110,9 @@ def test_iql_learns_from_the_rewards_of_its_name(judged, lessons, tmp_path):
         lambda line: None,
     )
     assert len(lessons) == 3
+    monkeypatch.setitem(behaviour.IQL, "temperature", 1.0)
+    behave("iql_true", judged, tmp_path, 3, PLAN, lambda line: None)
+    assert len(lessons) == 4
 
 
 def test_damaged_rollouts_are_named(judged, lessons, tmp_path):
