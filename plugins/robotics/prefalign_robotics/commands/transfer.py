@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from prefalign.data.store import write_records
-from prefalign.interfaces import PrefalignError, PreferenceRecord
+from prefalign.interfaces import PrefalignError
 from prefalign_robotics.segments.human import read_comparisons
-from prefalign_robotics.segments.records import comparison_records
 from prefalign_robotics.segments.segments import Comparisons, Segments
 from prefalign_robotics.transfer.couplings import Coupler, Exact, Gromov, Nearest, Sinkhorn
 from prefalign_robotics.transfer.features import raw
+from prefalign_robotics.transfer.records import transferred_records
 from prefalign_robotics.transfer.report import assess, coupling_luck, in_task, linear_luck
-from prefalign_robotics.transfer.transfer import Transfer, transfer_linear, transfer_preferences
+from prefalign_robotics.transfer.transfer import transfer_linear, transfer_preferences
 
 COUPLERS: dict[str, type[Coupler]] = {"gromov": Gromov, "sinkhorn": Sinkhorn, "exact": Exact, "nearest": Nearest}
 METHODS = (*COUPLERS, "linear")
@@ -91,16 +89,9 @@ def _result(
                 else coupling_luck(*test, coupler, raw, options.draws)
             )
     if options.out is not None:
-        write_records(list(records(target[0], found)), options.out)
+        write_records(transferred_records(target[0], found), options.out)
         row["written"] = str(options.out)
     return row
-
-
-def records(segments: Segments, found: Transfer) -> list[PreferenceRecord]:
-    """The answers as records with soft labels; pairs without answer are left out."""
-    answered = np.isfinite(found.probability)
-    comparisons = Comparisons(found.pairs[answered], found.probability[answered].clip(0, 1))
-    return comparison_records(segments, comparisons, "transferred")
 
 
 def _text(name: str, row: dict[str, Any]) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from prefalign.data.store import write_parquet
-from prefalign_robotics.commands.transfer import records
 from prefalign_robotics.demo.learning import OBJECTIVES, learn, step_rewards
 from prefalign_robotics.demo.plan import Plan
 from prefalign_robotics.demo.preparation import Log, Prepared
 from prefalign_robotics.demo.ranking import agreement
+from prefalign_robotics.segments.records import comparison_records
 from prefalign_robotics.segments.segments import all_pairs
 from prefalign_robotics.simulator.episodes import Windows, windows
 from prefalign_robotics.teacher.scripted import ScriptedTeacher
-from prefalign_robotics.transfer.transfer import Transfer
 
 #: Pairs that are labelled, windows they are drawn from, and fresh windows, all of whose pairs judge.
 PAIRS, SEEN, FRESH = 400, 200, 200
@@ -37,7 +36,7 @@ def endure(prepared: Prepared, share: float, seed: int, plan: Plan, log: Log) ->
     pairs = np.random.default_rng(seed).permutation(all_pairs(len(seen.rewards)))[:PAIRS]
     said = ScriptedTeacher(mistakes=share, ties="omit").answer(seen.rewards, pairs, seed).comparisons
     # Labels are told as certain: neither objective knows how many of them are wrong.
-    write_parquet(records(seen.segments, Transfer(said.pairs, said.labels - 0.5)), folder / "pairs.parquet")
+    write_parquet(comparison_records(seen.segments, said, "scripted"), folder / "pairs.parquet")
     found = {}
     for objective in OBJECTIVES:
         reward = learn(folder / "pairs.parquet", folder / objective, seed, plan.reward_steps, objective)

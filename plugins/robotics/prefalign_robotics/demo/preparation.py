@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prefalign.data.store import write_parquet
-from prefalign_robotics.commands.transfer import records
 from prefalign_robotics.demo.files import read_arrays, read_json, write_arrays, write_json
 from prefalign_robotics.demo.plan import Plan
 from prefalign_robotics.segments.segments import Segments, all_pairs
@@ -27,6 +26,7 @@ from prefalign_robotics.transfer.couplings import Gromov, Sinkhorn
 from prefalign_robotics.transfer.features import flattened, standardised
 from prefalign_robotics.transfer.learned.features import PROGRESS, learn_features
 from prefalign_robotics.transfer.learned.windows import cut, observed
+from prefalign_robotics.transfer.records import transferred_records
 from prefalign_robotics.transfer.report import assess
 from prefalign_robotics.transfer.transfer import Transfer, transfer_linear, transfer_preferences, vote
 
@@ -77,7 +77,7 @@ def prepare(root: Path, source: str, target: str, seed: int, plan: Plan, log: Lo
         found = transfer(known, asked, plan)
         chosen = np.random.default_rng(seed).permutation(len(found.pairs))[: plan.pairs]
         labelled = Transfer(found.pairs[chosen], found.margins[chosen])
-        write_parquet(records(asked.windows.segments, labelled), folder / "pairs.parquet")
+        write_parquet(transferred_records(asked.windows.segments, labelled), folder / "pairs.parquet")
         write_arrays(arrays, rule=_rule(asked.values), **_coupling(known, asked, plan))
         # Written last, so that all is there if it is.
         write_json(facts, judge(found, asked))
