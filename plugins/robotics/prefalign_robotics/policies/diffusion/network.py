@@ -67,7 +67,7 @@ class ActionTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):
     action_low: Tensor
     action_high: Tensor
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config  # type: ignore[untyped-decorator]  # Diffusers has no types for it
     def __init__(
         self,
         observation: int,
