@@ -2,7 +2,7 @@
 
 Each pair of tasks carries labels from one to the other, which has none: blocks of 50 source and 50 target windows, all
 pairs of windows labelled in the source, all pairs judged in the target. Labels come from the simulator's returns, or
-from returns and how smoothly the robot acts, which is a preference that progress does not give away.
+from returns and how smoothly or roughly the robot acts, which is a preference that progress does not give away.
 
 The row `rule` uses no label of any task: where it is as good, labels are not what transfers. `literal` are the sums of
 products of couplings that PEARL's reviews spell out, held against 1/2; `in task` learns from 100 labels of the target,
@@ -70,8 +70,14 @@ COUPLERS: Mapping[str, tuple[Coupler, float]] = {
 VOTERS = ("Gromov", "Sinkhorn", "linear")
 #: Of the target, for what `in task` learns.
 IN_TASK_LABELS = 100
-#: Weight of the return where smoothness is preferred as well.
-RETURN_WEIGHT = 0.5
+#: Weights of the return and of roughness, both standardised. With `reversed` every label of `smoothness` is the other
+#: way round: whatever labels carry stays as good, and what needs none turns against whoever relies on it.
+PREFERENCES: Mapping[str, tuple[float, float]] = {
+    "return": (1.0, 0.0),
+    "smoothness": (0.5, -1.0),
+    "roughness": (0.5, 1.0),
+    "reversed": (-0.5, 1.0),
+}
 
 #: From episodes to (E, T, F) numbers, learned from the rows (L,) of them only.
 Featurise = Callable[[Episodes, np.ndarray], np.ndarray]
@@ -131,9 +137,8 @@ class Task:
 
     def utility(self, preference: str) -> np.ndarray:
         """(N,) what a window is worth to whoever prefers so."""
-        if preference == "return":
-            return self.returns
-        return RETURN_WEIGHT * _scaled(self.returns) - _scaled(self.roughness)
+        earned, rough = PREFERENCES[preference]
+        return earned * _scaled(self.returns) + rough * _scaled(self.roughness)
 
 
 def prepare(task: str, seed: int, names: Sequence[str], options: argparse.Namespace) -> Task:
@@ -301,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5], help="of data and windows")
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES)[:4])
-    parser.add_argument("--preference", choices=("return", "smoothness"), default="return")
+    parser.add_argument("--preference", choices=PREFERENCES, default="return")
     parser.add_argument("--new-tasks", action="store_true", help="twelve other pairs, on which nothing was chosen")
     parser.add_argument("--episodes", type=int, default=100, help="of each task")
     parser.add_argument("--learn-from", type=int, help="only so many of the episodes; windows still come from all")
