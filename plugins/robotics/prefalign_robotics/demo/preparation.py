@@ -1,13 +1,12 @@
 """Everything before the reward: behaviour in two tasks, labels in one, and what they say of the other.
 
-The method is the mean of three answers (`vote`), by Gromov–Wasserstein and Sinkhorn couplings and by a linear reward,
-all on features of contact, displacement and end that are learned from unlabelled episodes of each task. Source labels
-come from the simulator's returns. No label and no reward of the target enters; they only judge.
+The method is the mean of three answers (`transfer_by_vote`), all on features of contact, displacement and end that are
+learned from unlabelled episodes of each task. Source labels come from the simulator's returns. No label and no reward
+of the target enters; they only judge.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,15 @@ from prefalign_robotics.segments.segments import Segments, all_pairs
 from prefalign_robotics.simulator.episodes import Episodes, Windows, windows
 from prefalign_robotics.simulator.mixture import generate_episodes
 from prefalign_robotics.teacher.scripted import ScriptedTeacher
-from prefalign_robotics.transfer.couplings import Gromov, Sinkhorn
+from prefalign_robotics.transfer.couplings import Gromov
+from prefalign_robotics.transfer.ensemble import GROMOV_EPSILON, transfer_by_vote
 from prefalign_robotics.transfer.features import flattened, standardised
 from prefalign_robotics.transfer.learned.features import PROGRESS, learn_features
 from prefalign_robotics.transfer.learned.windows import cut, observed
 from prefalign_robotics.transfer.records import transferred_records
 from prefalign_robotics.transfer.report import assess
-from prefalign_robotics.transfer.transfer import Transfer, transfer_linear, transfer_preferences, vote
+from prefalign_robotics.transfer.transfer import Transfer
 
-#: Strengths of smoothing with which benchmarks/preference_transfer.py measures.
-GROMOV_EPSILON, SINKHORN_EPSILON = 0.01, 0.05
 _FACTS = ("accuracy", "confident_half", "curve", "rule_accuracy")
 
 Log = Callable[[str], None]
@@ -111,31 +109,27 @@ def transfer(known: _Task, asked: _Task, plan: Plan) -> Transfer:
         rows = np.arange(block * plan.block, (block + 1) * plan.block)
         comparisons = ScriptedTeacher().answer(known.windows.rewards[rows], pairs).comparisons
         given = known.segments.select(rows), comparisons, asked.segments.select(rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are in the result
-            gromov = transfer_preferences(*given, features=observed, epsilon=GROMOV_EPSILON)
-            sinkhorn = transfer_preferences(*given, coupler=Sinkhorn(), features=observed, epsilon=SINKHORN_EPSILON)
-        voted = vote([gromov, sinkhorn, transfer_linear(*given, features=observed)])
+        voted = transfer_by_vote(*given, features=observed)
         answers.append(voted.margins)
         asked_pairs.append(rows[pairs])
-        risks.append(gromov.diagnostics["flip_risk"])
+        risks.append(voted.diagnostics["flip_risk"])
         doubts += voted.warnings
     risk = float(np.mean(np.array(risks, dtype=float)))
     return Transfer(
         np.concatenate(asked_pairs),
         np.concatenate(answers),
         diagnostics={"flip_risk": risk},
-        warnings=_counted(doubts, 2 * plan.blocks),
+        warnings=_counted(doubts, plan.blocks),
     )
 
 
-def _counted(doubts: Sequence[str], couplings: int) -> tuple[str, ...]:
-    """Each kind of doubt once: about how many of the couplings, and what was said of the first of them."""
+def _counted(doubts: Sequence[str], blocks: int) -> tuple[str, ...]:
+    """Each kind of doubt once: how often it was raised, and what was said first."""
     kinds: dict[str, list[str]] = {}
     for doubt in doubts:
         # Figures stand behind the kind, in brackets.
         kinds.setdefault(doubt.split("(")[0], []).append(doubt)
-    return tuple(f"{len(said)} of {couplings} couplings: {said[0]}" for said in kinds.values())
+    return tuple(f"{len(said)} × in {blocks} blocks: {said[0]}" for said in kinds.values())
 
 
 def judge(found: Transfer, asked: _Task) -> dict[str, Any]:

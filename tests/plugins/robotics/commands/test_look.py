@@ -58,7 +58,7 @@ def run(tmp_path):
         target_returns=generator.random(4),
     )
     found = result("<lift>", "carry & left")
-    found["transfer"] |= {"curve": [0.5, 0.7, 1.0], "warnings": ["1 of 4 couplings: <b>no</b> good"]}
+    found["transfer"] |= {"curve": [0.5, 0.7, 1.0], "warnings": ["1 × in 4 blocks: <b>no</b> good"]}
     found["policies"] = {"all": figure("all", 0.35, None), "scored": figure("scored", 1.0, 71.6)}
     write_json(tmp_path / "results.json", {**found, "plan": {}})
     return tmp_path

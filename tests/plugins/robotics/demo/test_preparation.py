@@ -111,6 +111,6 @@ def test_damaged_files_are_named(tmp_path, simulated):
 def test_doubts_are_counted_by_kind():
     said = ["did not converge (0.2)", "did not converge (0.3)", "answers turn over (40 %)"]
     assert preparation._counted(said, 8) == (
-        "2 of 8 couplings: did not converge (0.2)",
-        "1 of 8 couplings: answers turn over (40 %)",
+        "2 × in 8 blocks: did not converge (0.2)",
+        "1 × in 8 blocks: answers turn over (40 %)",
     )
