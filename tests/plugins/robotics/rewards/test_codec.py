@@ -47,6 +47,8 @@ def test_keys_follow_the_contents():
     )
     assert same[0].rows[0].key == same[1].rows[0].key
     assert len({row.key for example in same for row in example.rows}) == 3
+    other = Response(arrays={**trajectory(4, 0).arrays, "actions": trajectory(4, 3).arrays["actions"]})
+    assert codec.encode(record(other, trajectory(4, 1))).rows[0].key != same[0].rows[0].key
     # The same bytes in another shape are another trajectory.
     flat, keys = np.arange(9, dtype=np.float32), set()
     for steps, width in ((3, 2), (1, 6)):
