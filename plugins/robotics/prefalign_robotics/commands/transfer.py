@@ -21,7 +21,7 @@ from prefalign_robotics.transfer.report import assess, coupling_luck, in_task, l
 from prefalign_robotics.transfer.transfer import transfer_linear, transfer_preferences
 
 COUPLERS: dict[str, type[Coupler]] = {"gromov": Gromov, "sinkhorn": Sinkhorn, "exact": Exact, "nearest": Nearest}
-METHODS = (*COUPLERS, "linear")
+METHODS = (*COUPLERS, "literal", "linear")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,15 +73,21 @@ def _result(
         if name == "linear":
             found = transfer_linear(*source, target[0], judged.pairs)
         else:
-            coupler = COUPLERS[name]()
+            coupler = COUPLERS.get(name, Gromov)()
             found = transfer_preferences(
-                *source, target[0], judged.pairs, coupler=coupler, epsilon=options.epsilon, seed=options.seed
+                *source,
+                target[0],
+                judged.pairs,
+                coupler=coupler,
+                epsilon=options.epsilon,
+                form="literal" if name == "literal" else "mean",
+                seed=options.seed,
             )
     row: dict[str, Any] = {"epsilon": found.epsilon, **found.diagnostics, "warnings": list(found.warnings)}
     row["mean_confidence"] = float(found.confidence.mean())
     if judged.decided.any():
         row |= assess(found, judged.labels)
-        if options.epsilon is None and options.draws:
+        if options.epsilon is None and options.draws and name != "literal":  # whose sums no shuffle can lift
             test = (row["accuracy"], *source, *target)
             row["chance"] = (
                 linear_luck(*test, raw, options.draws)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from prefalign_robotics.transfer.chance import energy_choice, margins_of, shuffl
 from prefalign_robotics.transfer.couplings import Coupler, Gromov
 from prefalign_robotics.transfer.features import StepFeatures, flattened, raw, time_means
 from prefalign_robotics.transfer.linear import fit_linear_reward
+from prefalign_robotics.transfer.preferences import literal, preference_matrix
 
 #: Marginal errors above this mean that a coupling did not converge.
 MARGINAL_LIMIT = 0.1
@@ -63,6 +65,7 @@ def transfer_preferences(
     coupler: Coupler | None = None,
     features: StepFeatures = raw,
     epsilon: float | None = None,
+    form: Literal["mean", "literal"] = "mean",
     shuffles: int = 100,
     starts: int = 10,
     seed: int = 0,
@@ -78,6 +81,8 @@ def transfer_preferences(
         features: numbers per step.
         epsilon: strength of smoothing, in units of the largest distance (Gromov: its square); if None, chosen among
             the coupler's by `energy_choice`, which looks at no target label.
+        form: `mean` label of the source pairs that the mixtures meet; or PEARL's `literal` sum of labels times products
+            of coupling, taken for a probability, which it is not: nearly all such sums are below 1/2.
         shuffles: of the source's labels, for that choice.
         starts: random ones, for the flip risk of Gromov; 0 for none.
         seed: of shuffles and starts.
@@ -111,6 +116,8 @@ def transfer_preferences(
         diagnostics["flip_risk"] = _flip_risk(
             coupler, known, asked, epsilons[choice.index], comparisons, pairs, margins, starts, seed
         )
+    if form == "literal":
+        margins = _literal(couplings[choice.index], comparisons, pairs)
     found = Transfer(pairs, margins.numpy(), epsilons[choice.index] or None, diagnostics, _doubts(diagnostics))
     for doubt in found.warnings:
         warnings.warn(f"{source.name} to {target.name}: {doubt}", stacklevel=2)
@@ -163,6 +170,17 @@ def vote(transfers: list[Transfer]) -> Transfer:
     mean = np.where(answered, stacked, 0).sum(0) / np.maximum(answered.sum(0), 1)
     margins = np.where(answered.any(0), 0.5 * mean / max(np.abs(mean).max(), 1e-12), np.nan)
     return Transfer(transfers[0].pairs, margins, warnings=tuple(w for one in transfers for w in one.warnings))
+
+
+def _literal(coupling: Tensor, comparisons: Comparisons, pairs: np.ndarray) -> Tensor:
+    """(Q,) sums minus 1/2; a segment ties with itself, and pairs without a label add nothing."""
+    labels = torch.from_numpy(comparisons.labels).to(coupling)
+    signed, observed = preference_matrix(torch.from_numpy(comparisons.pairs), labels, len(coupling))
+    # A pair that was compared several times counts once, by its mean label.
+    stated = torch.where(observed > 0, signed / observed.clamp(min=1) + 0.5, 0.0)
+    stated.diagonal().fill_(0.5)
+    first, second = torch.from_numpy(pairs).T
+    return literal(coupling, stated)[first, second] - 0.5
 
 
 def _vectors(segments: Segments, features: StepFeatures) -> Tensor:

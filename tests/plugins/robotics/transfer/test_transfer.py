@@ -42,6 +42,17 @@ def test_distances_are_enough_where_numbers_mean_other_things(source):
     assert (found.confidence <= 1).all()
 
 
+def test_literal_sums_are_no_probabilities(source, target):
+    """They add up to less than 1 over all pairs of the target, so that next to each 1/2 is out of reach."""
+    mean = transfer_preferences(*source, target[0], features=observations)
+    found = transfer_preferences(*source, target[0], features=observations, form="literal")
+    assert found.epsilon == mean.epsilon
+    assert found.probability.sum() < 1
+    # With all pairs labelled, sums times the number of both tasks' segments squared are the means, for columns of 1/m.
+    np.testing.assert_allclose(len(target[0]) ** 2 * found.probability, mean.probability, atol=0.02)
+    assert right(mean, target[1]) > 0.75
+
+
 def test_confident_answers_are_right_more_often(source, target):
     found = transfer_preferences(*source, target[0], features=observations)
     curve = assess(found, target[1].labels)["curve"]
