@@ -60,6 +60,26 @@ def test_a_coupling_by_hand():
     assert plan.marginal_error.item() < 1e-12
 
 
+def test_many_small_problems_are_solved_as_each_alone():
+    """Many problems take a path of their own; one alone never does."""
+    generator = torch.Generator().manual_seed(0)
+    cost = torch.rand(64, 5, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    a = torch.rand(64, 5, generator=generator, dtype=torch.float64) + 0.1
+    b = torch.rand(64, 7, generator=generator, dtype=torch.float64) + 0.1
+    a[::2, 1], b[::3, -1] = 0, 0
+    a, b = a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
+    options = {"iterations": 20, "domain": "exp", "unroll": True}
+    together = sinkhorn(cost, 0.1, a, b, **options).coupling
+    alone = [sinkhorn(cost[i, None], 0.1, a[i, None], b[i, None], **options).coupling for i in range(64)]
+    alone = torch.cat(alone)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-14)
+    assert not together[::2, 1].any()
+    assert not together[::3, :, -1].any()
+    weights = torch.rand(together.shape, generator=generator, dtype=torch.float64)
+    gradients = [torch.autograd.grad((found * weights).sum(), cost)[0] for found in (together, alone)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+
+
 def test_a_large_epsilon_gives_the_product():
     a, b = masses(2, 4, 1), masses(2, 6, 2)
     plan = sinkhorn(costs(2, 4, 6), 1e6, a, b)
