@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 SOURCES := core/prefalign plugins/vision_llm/prefalign_vision_llm plugins/audio/prefalign_audio \
-	plugins/robotics/prefalign_robotics
+	plugins/robotics/prefalign_robotics plugins/mesh3d/prefalign_mesh3d
 WORKERS ?= 2
 PYTEST_ARGS ?=
 

@@ -1,0 +1,1 @@
+"""Mesh generators aligned with preferences."""

@@ -1,0 +1,1 @@
+"""From files of meshes to training sets."""

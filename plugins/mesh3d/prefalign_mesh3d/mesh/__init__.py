@@ -1,0 +1,1 @@
+"""Meshes as plain arrays: reading, placing, quantising, drawing points from their surface."""

@@ -1,0 +1,147 @@
+"""Real coordinates to cells of a cube and back, and the one order of vertices and faces that tokenizers start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+
+#: Half of the longest side after placing, inside the cube [-1, 1]. DeepMesh's and BPT's preprocessing use it.
+HALF_SIDE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a mesh lies and how large it is: placed = (vertex - centre) / scale.
+
+    Attributes:
+        centre: x, y, z of the bounding box's centre, in the mesh's unit.
+        scale: the mesh's unit per unit of the cube [-1, 1].
+    """
+
+    centre: tuple[float, float, float]
+    scale: float
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """(n, 3) points in the cube."""
+        return (points - np.array(self.centre)) / self.scale
+
+    def restore(self, points: np.ndarray) -> np.ndarray:
+        """(n, 3) points of the cube back in the mesh's own unit."""
+        return points * self.scale + np.array(self.centre)
+
+
+def frame_of(mesh: Mesh, half_side: float = HALF_SIDE) -> Frame:
+    """The frame in which the mesh's longest side spans 2 · half_side around 0.
+
+    Raises:
+        MeshError: for a mesh without vertices, or one so large that its extent overflows.
+    """
+    if not len(mesh.vertices):
+        raise MeshError("the mesh has no vertices, so it has no size")
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    with np.errstate(over="ignore"):
+        longest = float((high - low).max())
+        centre = (low / 2 + high / 2).tolist()
+    if not np.isfinite(longest):
+        raise MeshError(f"the mesh spans {low.tolist()} to {high.tolist()}, too large to be placed in a cube")
+    # The small addend is that of the published preprocessing; it also keeps a single point finite.
+    return Frame((centre[0], centre[1], centre[2]), (longest + 1e-6) / (2 * half_side))
+
+
+def to_cells(points: np.ndarray, levels: int) -> np.ndarray:
+    """(n, 3) int64 cells of points in [-1, 1]; points outside are moved to the border.
+
+    A coordinate on the border of two cells goes to the even one, as in DeepMesh's and BPT's preprocessing.
+    """
+    return np.clip(np.rint((points + 1) / 2 * levels - 0.5), 0, levels - 1).astype(np.int64)
+
+
+def from_cells(cells: np.ndarray, levels: int) -> np.ndarray:
+    """(n, 3) float64 centres of cells, in [-1, 1]."""
+    return (cells + 0.5) / levels * 2 - 1
+
+
+def quantise(mesh: Mesh, levels: int, frame: Frame | None = None) -> GridMesh:
+    """The mesh on a grid, welded and in canonical order (see `canonical`).
+
+    Args:
+        mesh: what to quantise; placed by its own frame, or by a given one.
+    """
+    frame = frame or frame_of(mesh)
+    return canonical(to_cells(frame.place(mesh.vertices), levels), mesh.faces, levels)
+
+
+def dequantise(grid: GridMesh) -> Mesh:
+    """The mesh with its vertices at the centres of their cells, in the cube [-1, 1]."""
+    return Mesh(from_cells(grid.vertices, grid.levels), grid.faces)
+
+
+def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
+    """One order for equal meshes: vertices by z, y, x; faces from their smallest vertex on, by their sorted vertices.
+
+    Equal cells become one vertex; vertices without a face, faces with two equal corners and repeated faces (the same
+    three vertices, whichever way round; the first one stays) are dropped. Orientation is kept.
+
+    Args:
+        cells: (V, 3) int64 in [0, levels).
+        faces: (F, 3) int64.
+    """
+    if not len(faces):
+        return GridMesh(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.int64), levels)
+    # One integer per cell whose order is that of (z, y, x).
+    keys = (cells[:, 2] * levels + cells[:, 1]) * levels + cells[:, 0]
+    unique, index = np.unique(keys, return_inverse=True)
+    corners = index[faces]
+    a, b, c = corners.T
+    corners = corners[(a != b) & (b != c) & (c != a)]
+    corners = rotated(corners)
+    ordered = np.sort(corners, axis=1)
+    order = np.lexsort((ordered[:, 2], ordered[:, 1], ordered[:, 0]))
+    ordered, corners = ordered[order], corners[order]
+    first = np.ones(len(corners), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(1)
+    corners = corners[first]
+    used, compact = np.unique(corners, return_inverse=True)
+    kept = unique[used]
+    vertices = np.stack([kept % levels, kept // levels % levels, kept // (levels * levels)], axis=1)
+    return GridMesh(vertices, compact.reshape(-1, 3), levels)
+
+
+def rotated(faces: np.ndarray) -> np.ndarray:
+    """(F, 3) the same faces with their smallest index first; orientation is kept."""
+    if not len(faces):
+        return faces
+    shift = faces.argmin(1)[:, None] + np.arange(3)
+    return np.take_along_axis(faces, shift % 3, axis=1)
+
+
+def face_keys(grid: GridMesh, winding: bool = True) -> np.ndarray:
+    """(F, 3) int64 faces as sorted rows of vertex keys, equal for equal sets of faces whatever their order.
+
+    Args:
+        grid: any grid mesh.
+        winding: False compares faces without their orientation.
+    """
+    levels = grid.levels
+    keys = (grid.vertices[:, 2] * levels + grid.vertices[:, 1]) * levels + grid.vertices[:, 0]
+    corners = keys[grid.faces]
+    corners = rotated(corners) if winding else np.sort(corners, axis=1)
+    return corners[np.lexsort(corners.T[::-1])]
+
+
+__all__ = [
+    "HALF_SIDE",
+    "Frame",
+    "canonical",
+    "dequantise",
+    "face_keys",
+    "frame_of",
+    "from_cells",
+    "quantise",
+    "rotated",
+    "to_cells",
+]

@@ -1,0 +1,1 @@
+"""Measures of meshes, as plain functions over arrays (`functional`) and as torchmetrics."""

@@ -1,0 +1,1 @@
+"""Networks: the point-cloud encoder and the decoders under it."""

@@ -1,0 +1,1 @@
+"""From scored candidates to preference records."""

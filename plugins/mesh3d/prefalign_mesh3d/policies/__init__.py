@@ -1,0 +1,1 @@
+"""The mesh generator as a policy: records to windows, scores, sampling."""

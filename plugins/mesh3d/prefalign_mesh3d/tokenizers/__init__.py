@@ -1,0 +1,1 @@
+"""Meshes to token sequences and back, without loss at the quantised resolution."""

@@ -1,0 +1,105 @@
+"""What every tokenizer of meshes can do. A tokenizer holds numbers only, so it travels to workers and into configs."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from prefalign_mesh3d.mesh.grid import quantise
+from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeReport:
+    """What a decoder met. A stream that an encoder wrote has zeros throughout.
+
+    Attributes:
+        bad_tokens: tokens that no rule of the format allows where they stand, and tokens outside the vocabulary.
+        degenerate: faces with two equal corners, dropped.
+        duplicate: faces whose three vertices were there before, dropped.
+    """
+
+    bad_tokens: int = 0
+    degenerate: int = 0
+    duplicate: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A decoded stream.
+
+    Attributes:
+        mesh: welded mesh; its faces are in the order of the stream.
+        report: what was dropped.
+        face_of_token: (T,) int64 index of the mesh's face that a token belongs to: the first face for which it is
+            needed. -1 for tokens of no kept face, and for begin, end and padding.
+    """
+
+    mesh: GridMesh
+    report: DecodeReport
+    face_of_token: np.ndarray = field(repr=False)
+
+
+class MeshTokenizer(ABC):
+    """Meshes on a grid to token ids and back.
+
+    Attributes:
+        name: short name, as commands and configs call it.
+        levels: cells along one side of the cube.
+        geometry_size: number of ids that carry geometry; they are 0 .. geometry_size - 1.
+        keeps_winding: whether decoded faces turn the way they did.
+    """
+
+    name: ClassVar[str]
+    keeps_winding: ClassVar[bool] = True
+    levels: int
+    geometry_size: int
+
+    @property
+    def bos_id(self) -> int:
+        """Id that begins a sequence."""
+        return self.geometry_size
+
+    @property
+    def eos_id(self) -> int:
+        """Id that ends a sequence; also used as padding, behind the end."""
+        return self.geometry_size + 1
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of all ids."""
+        return self.geometry_size + 2
+
+    @abstractmethod
+    def encode(self, grid: GridMesh) -> np.ndarray:
+        """(T,) int64 geometry ids of a mesh in canonical order (`prefalign_mesh3d.mesh.grid.canonical`).
+
+        Raises:
+            MeshError: for a mesh of other levels.
+        """
+
+    @abstractmethod
+    def decode(self, tokens: np.ndarray) -> Decoded:
+        """The mesh of any integer sequence, begin and end ids included or not; reading stops at the end id."""
+
+    def tokenize(self, mesh: Mesh) -> np.ndarray:
+        """(T,) ids of a mesh with real coordinates: placed, quantised, welded, ordered, encoded."""
+        return self.encode(quantise(mesh, self.levels))
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the encoding, as plain JSON values."""
+        return {"name": self.name, **self._parameters()}
+
+    def _parameters(self) -> dict[str, Any]:
+        return {key: value for key, value in sorted(vars(self).items()) if not key.startswith("_")}
+
+    def fingerprint(self) -> str:
+        """A hash of `settings`."""
+        return hashlib.sha256(repr(sorted(self.settings().items())).encode()).hexdigest()
+
+
+__all__ = ["DecodeReport", "Decoded", "MeshTokenizer"]
