@@ -55,7 +55,7 @@ class GridMesh:
         object.__setattr__(self, "faces", _array(self.faces, np.int64, "faces"))
         if self.levels < 2:
             raise MeshError(f"expected at least 2 levels, got {self.levels}")
-        if len(self.vertices) and not (0 <= self.vertices.min() and self.vertices.max() < self.levels):
+        if len(self.vertices) and not (self.vertices.min() >= 0 and self.vertices.max() < self.levels):
             raise MeshError(f"expected cells in [0, {self.levels}), got {self.vertices.min()} to {self.vertices.max()}")
         _check_faces(self.faces, len(self.vertices))
 
@@ -70,5 +70,5 @@ def _array(value: np.ndarray, dtype: type, name: str) -> np.ndarray:
 
 
 def _check_faces(faces: np.ndarray, count: int) -> None:
-    if len(faces) and not (0 <= faces.min() and faces.max() < count):
+    if len(faces) and not (faces.min() >= 0 and faces.max() < count):
         raise MeshError(f"expected vertex indices in [0, {count}), got {faces.min()} to {faces.max()}")
