@@ -1,0 +1,99 @@
+"""What the edges of a mesh tell: holes, edges of too many faces, winding.
+
+All of it reads one table, which `edges_of` makes once:
+
+    edges = edges_of(mesh)
+    boundary_edge_ratio(edges), is_watertight(edges)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """The undirected edges of a mesh.
+
+    Attributes:
+        vertices: (E, 2) int64 ends, the smaller index first, ascending.
+        faces: (E,) int64 number of faces at each edge, at least 1.
+        rising: (E,) int64 number of those that run through it from the smaller index to the larger.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    rising: np.ndarray
+
+
+def distinct_faces(mesh: Mesh | GridMesh) -> np.ndarray:
+    """(n,) int64 indices of faces with three different corners, of equal sets of corners the first; ascending.
+
+    What repeats a face, or has collapsed, covers nothing, yet would count at its edges and make holes look closed.
+    """
+    a, b, c = mesh.faces.T
+    whole = np.flatnonzero((a != b) & (b != c) & (c != a))
+    corners = np.sort(mesh.faces[whole], axis=1)
+    order = np.lexsort((corners[:, 2], corners[:, 1], corners[:, 0]))
+    corners = corners[order]
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = (corners[1:] != corners[:-1]).any(1)
+    return np.sort(whole[order[fresh]])
+
+
+def edges_of(mesh: Mesh | GridMesh) -> Edges:
+    """The edges of the distinct faces (see `distinct_faces`), by vertex index: what is to be joined is welded before.
+
+    Raises:
+        MeshError: for a mesh without such a face.
+    """
+    faces = mesh.faces[distinct_faces(mesh)]
+    if not len(faces):
+        raise MeshError(f"the mesh has no edges: none of its {len(mesh.faces)} faces has three different corners")
+    starts, ends = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    count = len(mesh.vertices)
+    keys = np.minimum(starts, ends) * count + np.maximum(starts, ends)
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    number = np.diff(np.append(first, len(keys)))
+    rising = np.add.reduceat((starts < ends)[order], first, dtype=np.int64)
+    unique = keys[first]
+    return Edges(np.stack([unique // count, unique % count], axis=1), number, rising)
+
+
+def boundary_edge_ratio(edges: Edges) -> float:
+    """Share of edges with exactly one face, in [0, 1]; BER of Mesh-RFT (arXiv 2505.16761). 0 for closed shapes."""
+    return float(np.mean(edges.faces == 1))
+
+
+def non_manifold_edge_ratio(edges: Edges) -> float:
+    """Share of edges with more than two faces, in [0, 1]."""
+    return float(np.mean(edges.faces > 2))
+
+
+def is_watertight(edges: Edges) -> bool:
+    """Whether every edge has exactly two faces. The shape may still cross itself or be wound inconsistently."""
+    return bool((edges.faces == 2).all())
+
+
+def winding_ratio(edges: Edges) -> float:
+    """Share of the edges with two faces through which these run in opposite directions, in [0, 1]; 1 without such."""
+    shared = edges.faces == 2
+    return float(np.mean(edges.rising[shared] == 1)) if shared.any() else 1.0
+
+
+__all__ = [
+    "Edges",
+    "boundary_edge_ratio",
+    "distinct_faces",
+    "edges_of",
+    "is_watertight",
+    "non_manifold_edge_ratio",
+    "winding_ratio",
+]
