@@ -105,10 +105,17 @@ def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
     first = np.ones(len(corners), bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(1)
     corners = corners[first]
-    used, compact = np.unique(corners, return_inverse=True)
+    used, compact = used_vertices(corners, len(unique))
     kept = unique[used]
     vertices = np.stack([kept % levels, kept // levels % levels, kept // (levels * levels)], axis=1)
-    return GridMesh(vertices, compact.reshape(-1, 3), levels)
+    return GridMesh(vertices, compact, levels)
+
+
+def used_vertices(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` vertices some face has, ascending, and the faces (F, 3) renumbered to these."""
+    seen = np.zeros(count, bool)
+    seen[faces] = True
+    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[faces]
 
 
 def rotated(faces: np.ndarray) -> np.ndarray:
@@ -144,4 +151,5 @@ __all__ = [
     "quantise",
     "rotated",
     "to_cells",
+    "used_vertices",
 ]

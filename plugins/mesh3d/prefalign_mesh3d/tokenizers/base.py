@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.grid import quantise
 from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
 
@@ -18,7 +19,7 @@ class DecodeReport:
     """What a decoder met. A stream that an encoder wrote has zeros throughout.
 
     Attributes:
-        bad_tokens: tokens that no rule of the format allows where they stand, and tokens outside the vocabulary.
+        bad_tokens: tokens before the end that no face was read from: outside the vocabulary, out of place, or cut off.
         degenerate: faces with two equal corners, dropped.
         duplicate: faces whose three vertices were there before, dropped.
     """
@@ -35,8 +36,8 @@ class Decoded:
     Attributes:
         mesh: welded mesh; its faces are in the order of the stream.
         report: what was dropped.
-        face_of_token: (T,) int64 index of the mesh's face that a token belongs to: the first face for which it is
-            needed. -1 for tokens of no kept face, and for begin, end and padding.
+        face_of_token: (T,) int64 index of the mesh's face that a token belongs to: the first kept face with the vertex
+            that the token is part of. -1 for tokens of no kept face, and for begin, end and padding.
     """
 
     mesh: GridMesh
@@ -74,13 +75,23 @@ class MeshTokenizer(ABC):
         """Number of all ids."""
         return self.geometry_size + 2
 
-    @abstractmethod
     def encode(self, grid: GridMesh) -> np.ndarray:
         """(T,) int64 geometry ids of a mesh in canonical order (`prefalign_mesh3d.mesh.grid.canonical`).
 
         Raises:
             MeshError: for a mesh of other levels.
         """
+        if grid.levels != self.levels:
+            raise MeshError(
+                f"{self.name}: expected a mesh on {self.levels} levels, got {grid.levels}; quantise it anew"
+            )
+        if not len(grid.faces):
+            return np.zeros(0, np.int64)
+        return self._encode(grid)
+
+    @abstractmethod
+    def _encode(self, grid: GridMesh) -> np.ndarray:
+        """The same for a mesh of the right levels with at least one face."""
 
     @abstractmethod
     def decode(self, tokens: np.ndarray) -> Decoded:
