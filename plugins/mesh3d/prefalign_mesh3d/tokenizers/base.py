@@ -97,6 +97,11 @@ class MeshTokenizer(ABC):
     def decode(self, tokens: np.ndarray) -> Decoded:
         """The mesh of any integer sequence, begin and end ids included or not; reading stops at the end id."""
 
+    def part_starts(self, tokens: np.ndarray) -> np.ndarray:
+        """(T,) bool, tokens with which a part begins that can be read without what stands before it: here a face."""
+        face = self.decode(tokens).face_of_token
+        return (face >= 0) & np.diff(np.maximum.accumulate(face), prepend=-1).astype(bool)
+
     def tokenize(self, mesh: Mesh) -> np.ndarray:
         """(T,) ids of a mesh with real coordinates: placed, quantised, welded, ordered, encoded."""
         return self.encode(quantise(mesh, self.levels))

@@ -70,6 +70,13 @@ class BlockTokenizer(MeshTokenizer):
         ids[parts.starts[1:], 0] += self._firsts[-1]
         return ids[np.arange(depth) >= shared[:, None]]
 
+    def part_starts(self, tokens: np.ndarray) -> np.ndarray:
+        """(T,) bool, tokens with which a fan begins."""
+        tokens = np.asarray(tokens)
+        begins = (tokens >= self._firsts[-1]) & (tokens < self.geometry_size)
+        begins[:1] = True
+        return begins
+
     def decode(self, tokens: np.ndarray) -> Decoded:
         """The mesh of any integer sequence.
 
