@@ -118,6 +118,14 @@ def used_vertices(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
     return np.flatnonzero(seen), (np.cumsum(seen) - 1)[faces]
 
 
+def sorted_rows(rows: np.ndarray, count: int) -> np.ndarray:
+    """(n,) int64 the stable order of rows (n, 3) of integers in [0, count), first column first."""
+    if count < 1 << 21:
+        # Three indices fit one integer, and one sort is several times faster than three.
+        return np.argsort((rows[:, 0] * count + rows[:, 1]) * count + rows[:, 2], kind="stable")
+    return np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))
+
+
 def rotated(faces: np.ndarray) -> np.ndarray:
     """(F, 3) the same faces with their smallest index first; orientation is kept."""
     if not len(faces):
@@ -150,6 +158,7 @@ __all__ = [
     "from_cells",
     "quantise",
     "rotated",
+    "sorted_rows",
     "to_cells",
     "used_vertices",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import GridMesh
-from prefalign_mesh3d.tokenizers.base import Decoded, MeshTokenizer
+from prefalign_mesh3d.tokenizers.base import Decoded, MeshTokenizer, checked_levels
 from prefalign_mesh3d.tokenizers.fans import fans
 from prefalign_mesh3d.tokenizers.reading import assemble, stream_of
 
@@ -30,9 +30,7 @@ class BlockTokenizer(MeshTokenizer):
         for split in splits:
             if not isinstance(split, int) or isinstance(split, bool) or split < 1:
                 raise MeshError(f"{self.name}: expected numbers of cells of at least 1 along each side, got {splits}")
-        self.levels = math.prod(splits)
-        if self.levels < 2:
-            raise MeshError(f"{self.name}: expected at least 2 levels in all, got {splits}")
+        self.levels = checked_levels(self.name, math.prod(splits))
         self.compat = compat
         sizes = [split**3 for split in splits]
         self.geometry_size = sum(sizes) + sizes[0]

@@ -21,12 +21,14 @@ class Stream:
         ids: (n,) int64 geometry ids before the end.
         places: (n,) int64 where they stand in the sequence.
         length: of the sequence.
-        judged: number of tokens before the end, without a begin id in front: those that should carry geometry.
+        first: where geometry should begin: behind a begin id in front.
+        judged: number of tokens from there to the end: those that should carry geometry.
     """
 
     ids: np.ndarray
     places: np.ndarray
     length: int
+    first: int
     judged: int
 
 
@@ -45,9 +47,9 @@ def stream_of(tokens: Any, tokenizer: MeshTokenizer) -> Stream:
         raise MeshError(f"expected a sequence of integers, got shape {array.shape} of {array.dtype}")
     ends = np.flatnonzero(array == tokenizer.eos_id)
     end = int(ends[0]) if len(ends) else len(array)
-    begins = bool(end and array[0] == tokenizer.bos_id)
+    first = int(end > 0 and array[0] == tokenizer.bos_id)
     places = np.flatnonzero((array[:end] >= 0) & (array[:end] < tokenizer.geometry_size))
-    return Stream(array[places].astype(np.int64), places, len(array), end - begins)
+    return Stream(array[places].astype(np.int64), places, len(array), first, end - first)
 
 
 def assemble(cells: np.ndarray, triangles: np.ndarray, levels: int, owner: np.ndarray, stream: Stream) -> Decoded:
