@@ -23,7 +23,15 @@ def prefalign_plugin() -> PluginInfo:
 @hookimpl
 def prefalign_components() -> Iterable[Component]:
     """List the components."""
-    return ()
+    return (
+        Component(
+            "policy",
+            "generator",
+            "prefalign_mesh3d.policies.mesh_policy:MeshPolicy",
+            "Mesh tokens under a point cloud, scored in windows",
+            papers=(DEEPMESH,),
+        ),
+    )
 
 
 @hookimpl
@@ -35,4 +43,4 @@ def prefalign_presets() -> str:
 @hookimpl
 def prefalign_commands() -> Iterable[Command]:
     """List the commands."""
-    return ()
+    return (Command("demo", "prefalign_mesh3d.commands.demo:main", "Tune a small mesh generator; before and after"),)
