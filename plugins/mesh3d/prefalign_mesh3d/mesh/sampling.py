@@ -8,6 +8,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.normals import face_normals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,21 +59,4 @@ def surface_points(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
     return SurfacePoints((1 - u - v) * a + u * b + v * c, normals[faces], faces)
 
 
-def face_normals(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """(F, 3) unit normals, 0 for faces without area, and (F,) areas as multiples of the squared extent of the faces.
-
-    Areas in the mesh's own unit would overflow or vanish for coordinates that are finite but extreme.
-    """
-    if not len(mesh.faces):
-        return np.zeros((0, 3)), np.zeros(0)
-    # Halved before they are subtracted, so that the difference of two huge coordinates stays finite.
-    half = (mesh.vertices / 2)[mesh.faces.ravel()]
-    low, high = half.min(0), half.max(0)
-    extent = float((high - low).max())
-    a, b, c = ((half - low) / (extent or 1.0)).reshape(-1, 3, 3).transpose(1, 0, 2)
-    crossed = np.cross(b - a, c - a)
-    doubled = np.sqrt((crossed**2).sum(1))
-    return crossed / np.where(doubled > 0, doubled, 1)[:, None], doubled / 2
-
-
-__all__ = ["SurfacePoints", "face_normals", "surface_points"]
+__all__ = ["SurfacePoints", "surface_points"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.mesh.sampling import face_normals, surface_points
+from prefalign_mesh3d.mesh.sampling import surface_points
 
 #: Two right triangles in the plane z = 0 with areas 1/2 and 3/2, and one of no area between them.
 PLATES = Mesh(
@@ -67,13 +67,6 @@ def test_coordinates_near_the_largest_number():
     huge = surface_points(Mesh((PLATES.vertices - 4) * 4e307, PLATES.faces), 20, 5)
     assert np.isfinite(huge.points).all()
     np.testing.assert_array_equal(huge.faces, surface_points(PLATES, 20, 5).faces)
-
-
-def test_normals_and_areas():
-    normals, areas = face_normals(PLATES)
-    np.testing.assert_allclose(normals, [[0, 0, 1], [0, 0, 0], [0, 0, -1]])
-    np.testing.assert_allclose(areas / areas.sum(), [0.25, 0, 0.75])
-    assert [array.shape for array in face_normals(Mesh(PLATES.vertices, np.zeros((0, 3))))] == [(0, 3), (0,)]
 
 
 @pytest.mark.parametrize(

@@ -52,19 +52,58 @@ def edges_of(mesh: Mesh | GridMesh) -> Edges:
     Raises:
         MeshError: for a mesh without such a face.
     """
-    faces = mesh.faces[distinct_faces(mesh)]
+    faces = distinct_faces(mesh)
     if not len(faces):
         raise MeshError(f"the mesh has no edges: none of its {len(mesh.faces)} faces has three different corners")
-    starts, ends = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    count = len(mesh.vertices)
-    keys = np.minimum(starts, ends) * count + np.maximum(starts, ends)
+    keys, order, first = _sorted_sides(mesh, faces)
+    corners = mesh.faces[faces]
+    rises = (corners < np.roll(corners, -1, axis=1)).ravel()
+    rising = np.add.reduceat(rises[order], first, dtype=np.int64)
+    return Edges(_ends(keys[first], mesh), np.diff(np.append(first, len(keys))), rising)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """The n edges that exactly two distinct faces share.
+
+    Attributes:
+        vertices: (n, 2) int64 ends, the smaller index first, ascending.
+        faces: (n, 2) int64 the two faces, as indices into the mesh's faces.
+        opposite: (n, 2) int64 the third vertex of each of them.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    opposite: np.ndarray
+
+
+def neighbours_of(mesh: Mesh | GridMesh) -> Neighbours:
+    """The edges that exactly two distinct faces share, with these faces; none for a mesh without faces."""
+    faces = distinct_faces(mesh)
+    keys, order, first = _sorted_sides(mesh, faces)
+    twice = first[np.diff(np.append(first, len(keys))) == 2]
+    sides = np.stack([order[twice], order[twice + 1]], axis=1)
+    opposite = np.roll(mesh.faces[faces], 1, axis=1).ravel()[sides]
+    return Neighbours(_ends(keys[twice], mesh), faces[sides // 3], opposite)
+
+
+def _sorted_sides(mesh: Mesh | GridMesh, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys of the 3n sides of n faces in ascending order, which side each is, and where a new key begins.
+
+    Side 3f + i runs from corner i of face f to the next. Its key is the same whichever way it runs.
+    """
+    starts, ends = mesh.faces[faces].ravel(), np.roll(mesh.faces[faces], -1, axis=1).ravel()
+    keys = np.minimum(starts, ends) * len(mesh.vertices) + np.maximum(starts, ends)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    number = np.diff(np.append(first, len(keys)))
-    rising = np.add.reduceat((starts < ends)[order], first, dtype=np.int64)
-    unique = keys[first]
-    return Edges(np.stack([unique // count, unique % count], axis=1), number, rising)
+    fresh = np.ones(len(keys), bool)
+    fresh[1:] = keys[1:] != keys[:-1]
+    return keys, order, np.flatnonzero(fresh)
+
+
+def _ends(keys: np.ndarray, mesh: Mesh | GridMesh) -> np.ndarray:
+    count = max(1, len(mesh.vertices))
+    return np.stack([keys // count, keys % count], axis=1)
 
 
 def boundary_edge_ratio(edges: Edges) -> float:
@@ -90,10 +129,12 @@ def winding_ratio(edges: Edges) -> float:
 
 __all__ = [
     "Edges",
+    "Neighbours",
     "boundary_edge_ratio",
     "distinct_faces",
     "edges_of",
     "is_watertight",
+    "neighbours_of",
     "non_manifold_edge_ratio",
     "winding_ratio",
 ]

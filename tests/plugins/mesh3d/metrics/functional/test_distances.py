@@ -66,7 +66,7 @@ def test_f_score_by_hand():
     found = nearest(FIRST, SECOND)
     assert f_score(found, 1.5) == pytest.approx(0.8)
     assert f_score(found, 1) == pytest.approx(0.4)
-    assert f_score(nearest(FIRST, SECOND + [0, 100, 0]), 1) == 0
+    assert f_score(nearest(FIRST, SECOND + np.array([0, 100, 0])), 1) == 0
 
 
 def test_normal_consistency_by_hand():
@@ -107,7 +107,7 @@ def test_nearest_against_all_pairs(first, second):
 
 @pytest.mark.parametrize("variant", ["l1_sum", "l2_sum"])
 def test_chamfer_grows_as_a_shape_drifts_away(variant):
-    values = [chamfer(nearest(FIRST + [0, shift, 0], SECOND), variant) for shift in (0, 0.5, 1, 2, 4)]
+    values = [chamfer(nearest(FIRST + np.array([0, shift, 0]), SECOND), variant) for shift in (0, 0.5, 1, 2, 4)]
     assert values == sorted(values)
     assert values[0] < values[-1]
 

@@ -13,6 +13,7 @@ from prefalign_mesh3d.metrics.functional.edges import (
     distinct_faces,
     edges_of,
     is_watertight,
+    neighbours_of,
     non_manifold_edge_ratio,
     winding_ratio,
 )
@@ -73,6 +74,19 @@ def test_no_faces_no_edges():
     for faces in (np.zeros((0, 3), int), np.array([[0, 1, 1]])):
         with pytest.raises(MeshError, match=f"none of its {len(faces)} faces"):
             edges_of(Mesh(np.zeros((2, 3)), faces))
+
+
+def test_neighbours_by_hand():
+    """Two triangles that share 1-2, a third page on 3-1, and a repeat that counts for nothing."""
+    found = neighbours_of(flat([[0, 1, 2], [2, 0, 1], [3, 2, 1], [4, 1, 3]]))
+    assert found.vertices.tolist() == [[1, 2], [1, 3]]
+    assert found.faces.tolist() == [[0, 2], [2, 3]]
+    assert found.opposite.tolist() == [[0, 3], [2, 4]]
+    assert len(neighbours_of(Mesh(np.zeros((3, 3)), np.zeros((0, 3)))).faces) == 0
+
+
+def test_neighbours_leave_edges_of_three_faces_out():
+    assert len(neighbours_of(flat([[0, 1, 2], [1, 0, 3], [0, 1, 4]])).faces) == 0
 
 
 @settings(max_examples=80, deadline=None)
