@@ -8,6 +8,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+from prefalign_mesh3d.mesh.sorting import BITS, bits_of, first_of_runs, sorted_with_order
 
 #: Half of the longest side after placing, inside the cube [-1, 1]. DeepMesh's and BPT's preprocessing use it.
 HALF_SIDE = 0.95
@@ -83,8 +84,9 @@ def dequantise(grid: GridMesh) -> Mesh:
 def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
     """One order for equal meshes: vertices by z, y, x; faces from their smallest vertex on, by their sorted vertices.
 
-    Equal cells become one vertex; vertices without a face, faces with two equal corners and repeated faces (the same
-    three vertices, whichever way round; the first one stays) are dropped. Orientation is kept.
+    Equal cells become one vertex; vertices without a face, faces with two equal corners and repeated faces are dropped.
+    Of faces with the same three vertices that turn differently the one stays whose corners ascend. Otherwise
+    orientation is kept.
 
     Args:
         cells: (V, 3) int64 in [0, levels).
@@ -92,37 +94,67 @@ def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
     """
     if not len(faces):
         return GridMesh(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.int64), levels)
-    # One integer per cell whose order is that of (z, y, x).
-    keys = (cells[:, 2] * levels + cells[:, 1]) * levels + cells[:, 0]
-    unique, index = np.unique(keys, return_inverse=True)
-    corners = index[faces]
-    a, b, c = corners.T
-    corners = corners[(a != b) & (b != c) & (c != a)]
-    corners = rotated(corners)
-    ordered = np.sort(corners, axis=1)
-    order = np.lexsort((ordered[:, 2], ordered[:, 1], ordered[:, 0]))
-    ordered, corners = ordered[order], corners[order]
-    first = np.ones(len(corners), bool)
-    first[1:] = (ordered[1:] != ordered[:-1]).any(1)
-    corners = corners[first]
-    used, compact = used_vertices(corners, len(unique))
-    kept = unique[used]
-    vertices = np.stack([kept % levels, kept // levels % levels, kept // (levels * levels)], axis=1)
-    return GridMesh(vertices, compact, levels)
+    keys, order = sorted_with_order(cell_keys(cells, levels), levels**3)
+    first = first_of_runs(keys)
+    index = np.empty(len(keys), np.int64)
+    index[order] = np.cumsum(first) - 1
+    keys = keys[first]
+    corners = _ordered(index[faces], len(keys))
+    used, corners = used_vertices(corners, len(keys))
+    return GridMesh(cells_of(keys[used], levels), corners, levels)
+
+
+def _ordered(faces: np.ndarray, count: int) -> np.ndarray:
+    """(F, 3) faces in canonical order, without degenerate and repeated ones; corners are in [0, count)."""
+    a, b, c = faces.T
+    low = np.minimum(np.minimum(a, b), c)
+    high = np.maximum(np.maximum(a, b), c)
+    middle = a + b + c - low - high
+    # Whether the corners are an odd permutation of (low, middle, high): with these three it says all about the face.
+    odd = (a > b) ^ (b > c) ^ (a > c)
+    proper = (low < middle) & (middle < high)
+    low, middle, high, odd = low[proper], middle[proper], high[proper], odd[proper]
+    bits = bits_of(count)
+    if 3 * bits + 1 <= BITS:
+        keys = (((low << bits | middle) << bits | high) << 1) | odd
+        keys.sort()
+        keys = keys[first_of_runs(keys >> 1)]
+        mask = (1 << bits) - 1
+        odd = (keys & 1).astype(bool)
+        low, middle, high = keys >> (2 * bits + 1), keys >> (bits + 1) & mask, keys >> 1 & mask
+    else:
+        order = np.lexsort((odd, high, middle, low))
+        low, middle, high, odd = low[order], middle[order], high[order], odd[order]
+        first = first_of_runs(low) | first_of_runs(middle) | first_of_runs(high)
+        low, middle, high, odd = low[first], middle[first], high[first], odd[first]
+    return np.stack([low, np.where(odd, high, middle), np.where(odd, middle, high)], axis=1)
+
+
+def cell_keys(cells: np.ndarray, levels: int) -> np.ndarray:
+    """(n,) int64 one integer a cell (n, 3), ascending as (z, y, x) does."""
+    return (cells[:, 2] * levels + cells[:, 1]) * levels + cells[:, 0]
+
+
+def cells_of(keys: np.ndarray, levels: int) -> np.ndarray:
+    """(n, 3) int64 the cells that `cell_keys` gave one integer each."""
+    rest, x = np.divmod(keys, levels)
+    z, y = np.divmod(rest, levels)
+    return np.stack([x, y, z], axis=1)
 
 
 def used_vertices(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of `count` vertices some face has, ascending, and the faces (F, 3) renumbered to these."""
     seen = np.zeros(count, bool)
     seen[faces] = True
+    if seen.all():
+        return np.arange(count), faces
     return np.flatnonzero(seen), (np.cumsum(seen) - 1)[faces]
 
 
 def sorted_rows(rows: np.ndarray, count: int) -> np.ndarray:
     """(n,) int64 the stable order of rows (n, 3) of integers in [0, count), first column first."""
-    if count < 1 << 21:
-        # Three indices fit one integer, and one sort is several times faster than three.
-        return np.argsort((rows[:, 0] * count + rows[:, 1]) * count + rows[:, 2], kind="stable")
+    if count**3 < 1 << BITS:
+        return sorted_with_order((rows[:, 0] * count + rows[:, 1]) * count + rows[:, 2], count**3)[1]
     return np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))
 
 
@@ -141,9 +173,7 @@ def face_keys(grid: GridMesh, winding: bool = True) -> np.ndarray:
         grid: any grid mesh.
         winding: False compares faces without their orientation.
     """
-    levels = grid.levels
-    keys = (grid.vertices[:, 2] * levels + grid.vertices[:, 1]) * levels + grid.vertices[:, 0]
-    corners = keys[grid.faces]
+    corners = cell_keys(grid.vertices, grid.levels)[grid.faces]
     corners = rotated(corners) if winding else np.sort(corners, axis=1)
     return corners[np.lexsort(corners.T[::-1])]
 
@@ -152,6 +182,8 @@ __all__ = [
     "HALF_SIDE",
     "Frame",
     "canonical",
+    "cell_keys",
+    "cells_of",
     "dequantise",
     "face_keys",
     "frame_of",

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.grid import rotated, sorted_rows
+from prefalign_mesh3d.mesh.grid import cell_keys, rotated, sorted_rows
 from prefalign_mesh3d.mesh.mesh import GridMesh
+from prefalign_mesh3d.mesh.sorting import sorted_with_order
 from prefalign_mesh3d.tokenizers.base import Decoded, MeshTokenizer, checked_levels
 from prefalign_mesh3d.tokenizers.reading import assemble, stream_of
 
@@ -37,12 +38,11 @@ class Coord9(MeshTokenizer):
 
     def _encode(self, grid: GridMesh) -> np.ndarray:
         ordered = grid.vertices[:, self._axes]
-        keys = (ordered[:, 0] * self.levels + ordered[:, 1]) * self.levels + ordered[:, 2]
-        by_key = np.argsort(keys, kind="stable")
-        rank = np.empty(len(keys), np.int64)
-        rank[by_key] = np.arange(len(keys))
+        by_key = sorted_with_order(cell_keys(ordered[:, ::-1], self.levels), self.levels**3)[1]
+        rank = np.empty(len(by_key), np.int64)
+        rank[by_key] = np.arange(len(by_key))
         faces = rotated(rank[grid.faces])
-        faces = faces[sorted_rows(faces, len(keys))]
+        faces = faces[sorted_rows(faces, len(by_key))]
         return ordered[by_key][faces].ravel()
 
     def decode(self, tokens: Any) -> Decoded:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prefalign_mesh3d.mesh.sorting import first_of_runs, sorted_with_order
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edges:
@@ -26,11 +28,8 @@ def edges_of(faces: np.ndarray) -> Edges:
     """The edges of (F, 3) int64 faces, whichever way round these turn."""
     first, second = faces[:, [1, 2, 0]].ravel(), faces[:, [2, 0, 1]].ravel()
     count = int(faces.max()) + 1 if len(faces) else 0
-    keys = np.minimum(first, second) * count + np.maximum(first, second)
-    half_edges = np.argsort(keys, kind="stable")
-    ordered = keys[half_edges]
-    new = np.ones(len(keys), bool)
-    new[1:] = ordered[1:] != ordered[:-1]
+    keys, half_edges = sorted_with_order(np.minimum(first, second) * count + np.maximum(first, second), count * count)
+    new = first_of_runs(keys)
     of_half_edge = np.empty(len(keys), np.int64)
     of_half_edge[half_edges] = np.cumsum(new) - 1
     return Edges(of_half_edge, half_edges, np.append(np.flatnonzero(new), len(keys)))

@@ -1,6 +1,11 @@
 """A mesh as fans of triangles around centres: the decomposition that BPT and DeepMesh write down.
 
-Restated in words in BPT (arXiv 2411.07025) and DeepMesh (arXiv 2503.15265); written from the description.
+BPT (arXiv 2411.07025) introduced it and DeepMesh (arXiv 2503.15265) uses it. The rule, from one fan to the next:
+
+1. The first face that lies in no fan yet, and of its corners the first with the most such faces, is the centre.
+2. Of the centre's faces in no fan yet, one run of neighbours makes the fan: that which has the smallest vertex at an end
+   of a run; a full circle begins at its smallest vertex.
+3. The ring turns as the face at its beginning is wound.
 """
 
 from __future__ import annotations
@@ -8,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from prefalign_mesh3d.tokenizers.umbrellas import CLOSED, LOOSE, umbrellas
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,61 +31,109 @@ class Fans:
 
 
 def fans(faces: np.ndarray, count: int) -> Fans:
-    """Decompose a mesh into fans; every face lies in one of them.
+    """Decompose a mesh into fans; every face lies in exactly one of them.
 
     Args:
-        faces: (F, 3) int64 in canonical order (`prefalign_mesh3d.mesh.grid.canonical`).
-        count: number of vertices.
+        faces: (F, 3) int64 in canonical order (`prefalign_mesh3d.mesh.grid.canonical`), at least one.
+        count: number of vertices, each of which some face has.
     """
     vertices, starts = _walk(faces, count)
     return Fans(np.array(vertices, np.int64), np.array(starts, np.int64))
 
 
 def _walk(faces: np.ndarray, count: int) -> tuple[list[int], list[int]]:
-    corners = faces.tolist()
-    # Faces at each vertex, ascending. Their other two corners ascend with them, because faces are in canonical order.
-    order = np.argsort(faces.ravel(), kind="stable") // 3
-    degree_of = np.bincount(faces.ravel(), minlength=count)
-    ends = np.cumsum(degree_of)
-    begins, ends_of = (ends - degree_of).tolist(), ends.tolist()
-    incident, degree = order.tolist(), degree_of.tolist()
-    visited = bytearray(len(corners))
+    parts = umbrellas(faces, count)
+    # Lists of integers and bytes: no index below goes through NumPy, and nothing here is for the garbage collector.
+    begins, around, rings = parts.begins.tolist(), parts.faces.tolist(), parts.rings.tolist()
+    kinds = parts.kinds.tobytes()
+    corners = faces.ravel().tolist()
+    # Number of faces in no fan yet, at each vertex.
+    degree = np.diff(parts.begins).tolist()
+    visited = bytearray(len(faces))
     vertices: list[int] = []
     starts: list[int] = []
-    for face, triangle in enumerate(corners):
-        # Several fans may start from one face: a fan at a pinched centre need not reach the face that chose it.
-        while not visited[face]:
-            # max() returns the first of equals, as the format wants.
-            centre = max(triangle, key=degree.__getitem__)
-            around = [f for f in incident[begins[centre] : ends_of[centre]] if not visited[f]]
-            ring, used = _ring(centre, around, corners)
-            if not _turns(corners[used[0]], centre, ring[0], ring[1]):
-                ring.reverse()
-            for f in used:
-                visited[f] = 1
-            degree[centre] = len(around) - len(used)
-            degree[ring[0]] -= 1
-            degree[ring[-1]] -= 1
-            for vertex in ring[1:-1]:
-                degree[vertex] -= 2
-            starts.append(len(vertices))
-            vertices.append(centre)
-            vertices += ring
+    face = 0
+    while face >= 0:
+        a, b, c = corners[3 * face : 3 * face + 3]
+        # The first of equals wins.
+        centre = a if degree[a] >= degree[b] and degree[a] >= degree[c] else b if degree[b] >= degree[c] else c
+        begin, end, kind = begins[centre], begins[centre + 1], kinds[centre]
+        used = around[begin:end]
+        if kind == LOOSE:
+            ring, used = _loose_ring(centre, [f for f in used if not visited[f]], corners)
+        else:
+            ring = rings[begin + centre : end + centre + 1]
+            if degree[centre] < end - begin:
+                ring, used = _run(ring, used, bytes([visited[f] for f in used]), degree[centre], kind == CLOSED)
+        for f in used:
+            visited[f] = 1
+        degree[centre] -= len(used)
+        for vertex in ring:
+            degree[vertex] -= 2
+        # The ends have one face of the fan each; a closed ring has its one end twice.
+        degree[ring[0]] += 1
+        degree[ring[-1]] += 1
+        starts.append(len(vertices))
+        vertices.append(centre)
+        vertices += ring
+        face = visited.find(0, face)
     return vertices, starts
 
 
-def _ring(centre: int, around: list[int], corners: list[list[int]]) -> tuple[list[int], list[int]]:
-    """The ring that a walk over the faces around a centre gives, and the faces it used."""
+def _run(ring: list[int], faces: list[int], visited: bytes, count: int, closed: bool) -> tuple[list[int], list[int]]:
+    """One run of unvisited faces of an umbrella, as its ring and its faces.
+
+    Args:
+        ring: all vertices of the umbrella.
+        faces: all its faces.
+        visited: one byte a face.
+        count: number of unvisited faces, fewer than all.
+        closed: whether the umbrella is.
+    """
+    begin = visited.find(0)
+    end = visited.find(1, begin)
+    if end < 0:
+        end = len(faces)
+    if end - begin == count:
+        return ring[begin : end + 1], faces[begin:end]
+    # Runs as (begin, end); one that goes over the umbrella's seam has its end before its begin.
+    tail = visited.rfind(1) + 1
+    runs = []
+    if closed and begin == 0 and tail < len(faces):
+        runs.append((tail, end))
+        begin, last = visited.find(0, end), tail
+    else:
+        last = len(faces)
+    while 0 <= begin < last:
+        end = visited.find(1, begin)
+        if end < 0:
+            end = len(faces)
+        runs.append((begin, end))
+        begin = visited.find(0, end)
+    begin, end = min(runs, key=lambda run: min(ring[run[0]], ring[run[1]]))
+    if begin < end:
+        return ring[begin : end + 1], faces[begin:end]
+    # The last vertex of a closed ring is the first again.
+    return ring[begin:-1] + ring[: end + 1], faces[begin:] + faces[:end]
+
+
+def _loose_ring(centre: int, faces: list[int], corners: list[int]) -> tuple[list[int], list[int]]:
+    """The ring that a walk over faces around a centre gives, whatever these are, and the faces that it used.
+
+    From the last vertex it always goes on over the first of the faces not used yet, in the order given (ascending).
+    """
     spokes: dict[int, list[tuple[int, int]]] = {}
-    for face in around:
-        first, second = (v for v in corners[face] if v != centre)
+    for face in faces:
+        first, second = (v for v in corners[3 * face : 3 * face + 3] if v != centre)
         spokes.setdefault(first, []).append((face, second))
         spokes.setdefault(second, []).append((face, first))
-    open_ends = [vertex for vertex, faces in spokes.items() if len(faces) == 1]
-    last = min(open_ends) if open_ends else min(v for v in corners[around[0]] if v != centre)
+    ends = [vertex for vertex, spoke in spokes.items() if len(spoke) == 1]
+    last = min(ends or spokes)
     ring, used, taken = [last], [], set()
+    # What a vertex's iterator has passed is used and need not be looked at again.
+    ahead = {vertex: iter(spoke) for vertex, spoke in spokes.items()}
     while True:
-        for face, other in spokes[last]:
+        for face, other in ahead[last]:
             if face not in taken:
                 taken.add(face)
                 used.append(face)
@@ -86,13 +141,12 @@ def _ring(centre: int, around: list[int], corners: list[list[int]]) -> tuple[lis
                 last = other
                 break
         else:
-            return ring, used
-
-
-def _turns(stored: list[int], a: int, b: int, c: int) -> bool:
-    """Whether (a, b, c) is a rotation of the stored face."""
-    at = stored.index(a)
-    return stored[at - 2] == b and stored[at - 1] == c
+            break
+    stored = corners[3 * used[0] : 3 * used[0] + 3]
+    at = stored.index(centre)
+    if stored[at - 2] != ring[0]:
+        ring.reverse()
+    return ring, used
 
 
 __all__ = ["Fans", "fans"]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.grid import used_vertices
+from prefalign_mesh3d.mesh.grid import cell_keys, cells_of, sorted_rows, used_vertices
 from prefalign_mesh3d.mesh.mesh import GridMesh
+from prefalign_mesh3d.mesh.sorting import first_of_runs, sorted_with_order
 from prefalign_mesh3d.tokenizers.base import Decoded, DecodeReport, MeshTokenizer
 
 
@@ -62,15 +63,20 @@ def assemble(cells: np.ndarray, triangles: np.ndarray, levels: int, owner: np.nd
         owner: (stream.ids,) int64 the vertex that a geometry token is part of, -1 for none.
         stream: what was read.
     """
-    keys = (cells[:, 2] * levels + cells[:, 1]) * levels + cells[:, 0]
-    unique, index = np.unique(keys, return_inverse=True)
+    keys, order = sorted_with_order(cell_keys(cells, levels), levels**3)
+    first = first_of_runs(keys)
+    index = np.empty(len(keys), np.int64)
+    index[order] = np.cumsum(first) - 1
+    keys = keys[first]
     corners = index[triangles]
     a, b, c = corners.T
     proper = np.flatnonzero((a != b) & (b != c) & (c != a))
-    kept = proper[_first_of_equals(np.sort(corners[proper], axis=1), len(unique))]
-    used, faces = used_vertices(corners[kept], len(unique))
-    keys = unique[used]
-    vertices = np.stack([keys % levels, keys // levels % levels, keys // (levels * levels)], axis=1)
+    rows = np.sort(corners[proper], axis=1)
+    by_row = sorted_rows(rows, len(keys))
+    new = first_of_runs(rows[by_row, 0]) | first_of_runs(rows[by_row, 1]) | first_of_runs(rows[by_row, 2])
+    kept = proper[np.sort(by_row[new])]
+    used, faces = used_vertices(corners[kept], len(keys))
+    vertices = cells_of(keys[used], levels)
 
     # A vertex belongs to its first face that was kept. Assigning in reverse leaves the first.
     face_of_vertex = np.full(len(cells) + 1, -1)
@@ -86,14 +92,6 @@ def assemble(cells: np.ndarray, triangles: np.ndarray, levels: int, owner: np.nd
         duplicate=len(proper) - len(kept),
     )
     return Decoded(GridMesh(vertices, faces, levels), report, face_of_token)
-
-
-def _first_of_equals(rows: np.ndarray, count: int) -> np.ndarray:
-    """Ascending positions of the first of each group of equal rows (n, 3) of integers in [0, count)."""
-    if count < 1 << 21:
-        keys = (rows[:, 0] * count + rows[:, 1]) * count + rows[:, 2]
-        return np.sort(np.unique(keys, return_index=True)[1])
-    return np.sort(np.unique(rows, axis=0, return_index=True)[1])
 
 
 __all__ = ["Stream", "assemble", "stream_of"]
