@@ -10,7 +10,7 @@ import numpy as np
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import GridMesh
 from prefalign_mesh3d.tokenizers.base import Decoded, MeshTokenizer, checked_levels
-from prefalign_mesh3d.tokenizers.fans import fans
+from prefalign_mesh3d.tokenizers.fans import Fans, fans
 from prefalign_mesh3d.tokenizers.reading import assemble, stream_of
 
 
@@ -23,7 +23,8 @@ class BlockTokenizer(MeshTokenizer):
     Args:
         splits: cells along one side of the cell above, coarse to fine.
         compat: the stream of the published code, which writes a ring's first vertex in full. Otherwise that vertex
-            leaves out what it shares with its centre, as any other vertex does; both are read by one decoder.
+            leaves out what it shares with its centre, as any other vertex does, and a ring that is a full circle begins
+            at the vertex that shares most. Both streams are read by one decoder, the published one included.
     """
 
     def __init__(self, splits: tuple[int, ...], compat: bool = False) -> None:
@@ -50,8 +51,11 @@ class BlockTokenizer(MeshTokenizer):
 
     def _encode(self, grid: GridMesh) -> np.ndarray:
         parts = fans(grid.faces, len(grid.vertices))
-        ids = self._index(grid.vertices)[parts.vertices]
-        depth = ids.shape[1]
+        index = self._index(grid.vertices)
+        depth = index.shape[1]
+        if not self.compat:
+            parts = _begun_near(parts, index[:, :-1])
+        ids = index[parts.vertices]
         centre = np.zeros(len(ids), bool)
         centre[parts.starts] = True
         # Number of leading levels that a vertex shares with the vertex before it; the last level is always written.
@@ -117,6 +121,39 @@ class BlockTokenizer(MeshTokenizer):
             cell = np.where(ids >= self._firsts[-1], ids - self._firsts[-1], ids - first)
             cells += side * np.stack([cell // (split * split), cell // split % split, cell % split], axis=1)
         return cells
+
+
+def _begun_near(parts: Fans, index: np.ndarray) -> Fans:
+    """The fans, full circles begun at the vertex that shares most levels with the centre, the smallest of equals.
+
+    Args:
+        parts: fans of vertices in [0, V).
+        index: (V, L) ids of the levels that a vertex can leave out.
+    """
+    first = parts.starts + 1
+    last = np.append(parts.starts[1:], len(parts.vertices)) - 1
+    circle = parts.vertices[first] == parts.vertices[last]
+    first, sizes = first[circle], (last - first)[circle]
+    # Each vertex of these rings once: its circle, its place there and its distance to the centre, by levels.
+    begins = np.cumsum(sizes) - sizes
+    circle_of = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(circle_of)) - begins[circle_of]
+    vertices = parts.vertices[first[circle_of] + place]
+    centres = parts.vertices[first[circle_of] - 1]
+    distance = np.full(len(vertices), index.shape[1])
+    same = np.ones(len(vertices), bool)
+    for level in index.T:
+        same &= level[vertices] == level[centres]
+        distance -= same
+    distance = distance * len(index) + vertices
+    nearest = np.flatnonzero(distance == np.minimum.reduceat(distance, begins)[circle_of]) if len(begins) else begins
+    # A ring that passes a vertex twice has the nearest twice; the first counts.
+    shift = place[nearest[np.searchsorted(circle_of[nearest], np.arange(len(sizes)))]]
+    rings = parts.vertices.copy()
+    turned = vertices[begins[circle_of] + (place + shift[circle_of]) % sizes[circle_of]]
+    rings[first[circle_of] + place] = turned
+    rings[first + sizes] = turned[begins]
+    return Fans(rings, parts.starts)
 
 
 __all__ = ["BlockTokenizer"]

@@ -3,8 +3,8 @@
 BPT (arXiv 2411.07025) introduced it and DeepMesh (arXiv 2503.15265) uses it. The rule, from one fan to the next:
 
 1. The first face that lies in no fan yet, and of its corners the first with the most such faces, is the centre.
-2. Of the centre's faces in no fan yet, one run of neighbours makes the fan: that which has the smallest vertex at an end
-   of a run; a full circle begins at its smallest vertex.
+2. Of the centre's faces in no fan yet, one run of neighbours makes the fan: the run with the smallest vertex at an end;
+   a full circle begins at its smallest vertex.
 3. The ring turns as the face at its beginning is wound.
 """
 
@@ -14,7 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prefalign_mesh3d.tokenizers.compiled import compiled_walk
 from prefalign_mesh3d.tokenizers.umbrellas import CLOSED, LOOSE, umbrellas
+
+#: Faces that a process decomposes before it looks for numba: about what importing numba costs otherwise.
+WORTH_COMPILING = 1_000_000
+_walked = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +42,16 @@ def fans(faces: np.ndarray, count: int) -> Fans:
         faces: (F, 3) int64 in canonical order (`prefalign_mesh3d.mesh.grid.canonical`), at least one.
         count: number of vertices, each of which some face has.
     """
-    vertices, starts = _walk(faces, count)
-    return Fans(np.array(vertices, np.int64), np.array(starts, np.int64))
+    global _walked
+    _walked += len(faces)
+    compiled = compiled_walk() if _walked > WORTH_COMPILING else None
+    return Fans(*(compiled or walk)(faces, count))
+
+
+def walk(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and starts of the fans of a mesh, in plain Python over what NumPy prepared."""
+    starts, vertices = _walk(faces, count)
+    return np.array(vertices, np.int64), np.array(starts, np.int64)
 
 
 def _walk(faces: np.ndarray, count: int) -> tuple[list[int], list[int]]:
@@ -77,7 +90,7 @@ def _walk(faces: np.ndarray, count: int) -> tuple[list[int], list[int]]:
         vertices.append(centre)
         vertices += ring
         face = visited.find(0, face)
-    return vertices, starts
+    return starts, vertices
 
 
 def _run(ring: list[int], faces: list[int], visited: bytes, count: int, closed: bool) -> tuple[list[int], list[int]]:
