@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -49,7 +51,7 @@ class Decoded:
 
 
 class MeshTokenizer(ABC):
-    """Meshes on a grid to token ids and back.
+    """Meshes on a grid to token ids and back. Constructor arguments are attributes of the same names.
 
     Attributes:
         name: short name, as commands and configs call it.
@@ -109,12 +111,18 @@ class MeshTokenizer(ABC):
         """(T,) ids of a mesh with real coordinates: placed, quantised, welded, ordered, encoded."""
         return self.encode(quantise(mesh, self.levels))
 
-    def settings(self) -> dict[str, Any]:
-        """What decides the encoding, as plain JSON values."""
-        return {"name": self.name, **self._parameters()}
+    def encode_batch(self, grids: Iterable[GridMesh]) -> list[np.ndarray]:
+        """The ids of each mesh, one after another: a mesh costs less time than handing it to another process."""
+        return [self.encode(grid) for grid in grids]
 
-    def _parameters(self) -> dict[str, Any]:
-        return {key: value for key, value in sorted(vars(self).items()) if not key.startswith("_")}
+    def decode_batch(self, sequences: Iterable[np.ndarray]) -> list[Decoded]:
+        """The mesh of each sequence."""
+        return [self.decode(tokens) for tokens in sequences]
+
+    def settings(self) -> dict[str, Any]:
+        """Name and constructor arguments as plain JSON values; `names.tokenizer(**settings)` builds the same again."""
+        arguments = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {"name": self.name, **{argument: getattr(self, argument) for argument in arguments}}
 
     def fingerprint(self) -> str:
         """A hash of `settings`."""
