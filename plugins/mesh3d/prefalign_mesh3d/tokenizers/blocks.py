@@ -31,6 +31,8 @@ class BlockTokenizer(MeshTokenizer):
         for split in splits:
             if not isinstance(split, int) or isinstance(split, bool) or split < 1:
                 raise MeshError(f"{self.name}: expected numbers of cells of at least 1 along each side, got {splits}")
+        if not isinstance(compat, bool):
+            raise MeshError(f"{self.name}: expected true or false for compat, got {compat!r}")
         self.levels = checked_levels(self.name, math.prod(splits))
         self.compat = compat
         sizes = [split**3 for split in splits]

@@ -29,7 +29,7 @@ class Coord9(MeshTokenizer):
     name: ClassVar[str] = "coord9"
 
     def __init__(self, levels: int = 128, order: str = "zyx") -> None:
-        if sorted(order) != ["x", "y", "z"]:
+        if not isinstance(order, str) or sorted(order) != ["x", "y", "z"]:
             raise MeshError(f"coord9: expected an order of the axes x, y and z such as 'zyx', got {order!r}")
         self.levels = checked_levels(self.name, levels)
         self.order = order

@@ -39,18 +39,28 @@ def stream_of(tokens: Any, tokenizer: MeshTokenizer) -> Stream:
     Raises:
         MeshError: for what is not a sequence of integers.
     """
-    array = np.asarray(tokens)
-    if array.size == 0:
-        array = np.zeros(0, np.int64)
-    # Python integers of more than 64 bits arrive as objects; they compare as any others do.
-    whole = array.dtype.kind in "iu" or (array.dtype.kind == "O" and all(type(value) is int for value in array.flat))
-    if array.ndim != 1 or not whole:
-        raise MeshError(f"expected a sequence of integers, got shape {array.shape} of {array.dtype}")
+    array = _integers(tokens)
     ends = np.flatnonzero(array == tokenizer.eos_id)
     end = int(ends[0]) if len(ends) else len(array)
     first = int(end > 0 and array[0] == tokenizer.bos_id)
     places = np.flatnonzero((array[:end] >= 0) & (array[:end] < tokenizer.geometry_size))
     return Stream(array[places].astype(np.int64), places, len(array), first, end - first)
+
+
+def _integers(tokens: Any) -> np.ndarray:
+    try:
+        array = np.asarray(tokens)
+        if array.dtype.kind == "f" and array.size and not isinstance(tokens, np.ndarray):
+            # NumPy makes floats of integers around 2**63; as Python objects they stay what they are.
+            array = np.asarray(tokens, object)
+    except ValueError as error:
+        raise MeshError(f"expected a sequence of integers, got {type(tokens).__name__}: {error}") from error
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    whole = array.dtype.kind in "iu" or (array.dtype.kind == "O" and all(type(value) is int for value in array.flat))
+    if array.ndim != 1 or not whole:
+        raise MeshError(f"expected a sequence of integers, got shape {array.shape} of {array.dtype}")
+    return array
 
 
 def assemble(cells: np.ndarray, triangles: np.ndarray, levels: int, owner: np.ndarray, stream: Stream) -> Decoded:
