@@ -1,0 +1,218 @@
+"""What every arm starts from: shapes, a base trained on them, and judged pairs of the base's own meshes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prefalign.data.build import derive_seed, run_stages
+from prefalign.data.store import write_parquet
+from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, Prompt, Ranking, Response, Unary
+from prefalign.training.arms import run_arm
+from prefalign_mesh3d.demo.judging import Judgement, judge, means
+from prefalign_mesh3d.demo.shapes import draw_shapes
+from prefalign_mesh3d.mesh.clouds import POINTS, cloud_bytes, cloud_of
+from prefalign_mesh3d.mesh.grid import frame_of
+from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.pairs.all_criteria import AllCriteria
+from prefalign_mesh3d.pairs.criteria import Criterion
+from prefalign_mesh3d.policies.mesh_policy import MeshPolicy
+from prefalign_mesh3d.tokenizers.deepmesh import DeepMesh
+
+#: Of the clouds that the generator reads.
+CLOUD_POINTS = 128
+
+#: Tokens after which sampling gives up; the longest shape has about 180.
+MOST_TOKENS = 220
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much of everything.
+
+    Attributes:
+        shapes: furniture that the base is trained on.
+        steps: of its training.
+        clouds: shapes whose clouds are sampled for pairs; `candidates` meshes each, at `temperature`.
+        per_cloud: most pairs of a cloud.
+        held_out: shapes that no training meets, for the evaluation.
+    """
+
+    shapes: int = 3000
+    steps: int = 950
+    clouds: int = 64
+    candidates: int = 8
+    temperature: float = 0.8
+    per_cloud: int = 4
+    held_out: int = 96
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared seed.
+
+    Attributes:
+        folder: with `base/export`, `shapes.parquet`, `pairs.parquet`, `coin.parquet`.
+        held_out: shapes for the evaluation, placed in the cube.
+        facts: figures to look at before any arm.
+    """
+
+    folder: Path
+    held_out: list[Mesh]
+    facts: dict[str, Any]
+
+
+def tokenizer() -> DeepMesh:
+    """DeepMesh's tokenizer on 16 levels: 90 ids. The offsets' ids are what costs learning time."""
+    return DeepMesh(regions=2, blocks=2, offsets=4)
+
+
+def prepare(folder: Path, seed: int, plan: Plan, log: Callable[[str], None]) -> Prepared:
+    """Draw the shapes, train the base, sample it and pair its meshes; what the folder has already is not made again.
+
+    Raises:
+        PrefalignError: if the folder was prepared for another seed or plan, which its arms then belong to.
+    """
+    asked, facts_file = {"seed": seed, **asdict(plan)}, folder / "facts.json"
+    done = json.loads(facts_file.read_text("utf-8")) if facts_file.is_file() else None
+    if done is not None and done["plan"] != asked:
+        raise PrefalignError(
+            f"{folder} was prepared with {done['plan']}, and {asked} is asked for: choose another --out"
+        )
+    trained, held_out = shapes_of(seed, plan)
+    if done is not None:
+        return Prepared(folder, held_out, done)
+    folder.mkdir(parents=True, exist_ok=True)
+    log(f"{len(trained)} shapes, {plan.steps} steps of supervised training")
+    write_parquet(
+        [shape_record(shape, f"shape{i}", seed) for i, shape in enumerate(trained)], folder / "shapes.parquet"
+    )
+    change = {
+        "seed_everything": seed,
+        "model": {"init_args": {"policy": {"init_args": {"init_seed": seed}}}},
+        "data": {"init_args": {"train": str(folder / "shapes.parquet"), "seed": seed}},
+        "trainer": {"max_steps": plan.steps, "default_root_dir": str(folder / "base")},
+    }
+    base = run_arm(change, folder / "base", preset="mesh3d/deepmesh-tiny-base")
+    log(f"sampling {plan.clouds} x {plan.candidates} meshes at temperature {plan.temperature}")
+    shown = trained[: plan.clouds]
+    policy = open_policy(folder / "base" / "export")
+    judged = sample_and_judge(policy, shown, plan.candidates, plan.temperature, derive_seed(seed, "candidates"))
+    pairs = pairs_of(shown, judged, plan.per_cloud, seed)
+    write_parquet(pairs, folder / "pairs.parquet")
+    write_parquet(by_coin(pairs, seed), folder / "coin.parquet")
+    facts = {"plan": asked, "base_seconds": base["seconds"], **describe(pairs, judged)}
+    facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return Prepared(folder, held_out, facts)
+
+
+def shapes_of(seed: int, plan: Plan) -> tuple[list[Mesh], list[Mesh]]:
+    """Shapes to train on, and others that repeat none of them, all placed in the cube."""
+    trained = draw_shapes(plan.shapes, derive_seed(seed, "shapes") % 2**32)
+    held_out = draw_shapes(plan.held_out, derive_seed(seed, "held out") % 2**32, exclude=trained)
+    return [placed(shape) for shape in trained], [placed(shape) for shape in held_out]
+
+
+def placed(mesh: Mesh) -> Mesh:
+    """The mesh in the cube [-1, 1]."""
+    return Mesh(frame_of(mesh).place(mesh.vertices), mesh.faces)
+
+
+def prompt_of(shape: Mesh, seed: int) -> Prompt:
+    """The cloud of a shape."""
+    return Prompt(media=(Media(kind=POINTS, data=cloud_bytes(cloud_of(shape, CLOUD_POINTS, seed))),))
+
+
+def shape_record(shape: Mesh, name: str, seed: int) -> PreferenceRecord:
+    """A shape as the one good answer to its cloud."""
+    ids = (*tokenizer().tokenize(shape).tolist(), tokenizer().eos_id)
+    prompt = prompt_of(shape, derive_seed(seed, name) % 2**32)
+    return PreferenceRecord(id=name, prompt=prompt, responses=(Response(token_ids=ids),), verdict=Unary((True,)))
+
+
+def open_policy(folder: Path) -> MeshPolicy:
+    """A trained model, ready to sample."""
+    policy = MeshPolicy(str(folder), tokenizer(), points=CLOUD_POINTS, max_tokens=MOST_TOKENS)
+    policy.configure_model()
+    policy.eval()
+    return policy
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Sampled meshes of one cloud, and what was measured of each."""
+
+    prompt: Prompt
+    responses: list[Response]
+    judgements: list[Judgement]
+
+
+def sample_and_judge(policy: MeshPolicy, shapes: Sequence[Mesh], n: int, temperature: float, seed: int) -> list[Judged]:
+    """`n` meshes for the cloud of each shape. Equal seeds give equal clouds and random numbers, whatever the policy."""
+    prompts = [prompt_of(shape, derive_seed(seed, "cloud", i) % 2**32) for i, shape in enumerate(shapes)]
+    generator = torch.Generator().manual_seed(derive_seed(seed, "tokens"))
+    found = []
+    for i, drawn in enumerate(policy.sample(prompts, n, generator=generator, temperature=temperature)):
+        judgements = [
+            judge(one.token_ids or (), shapes[i], tokenizer(), derive_seed(seed, "points", i, k) % 2**32)
+            for k, one in enumerate(drawn)
+        ]
+        found.append(Judged(prompts[i], drawn, judgements))
+    return found
+
+
+def candidates(judged: Iterable[Judged]) -> list[PreferenceRecord]:
+    """One record per cloud: its meshes as candidates with their scores."""
+    records = []
+    for i, one in enumerate(judged):
+        responses = tuple(
+            replace(response, scores=asdict(judgement))
+            for response, judgement in zip(one.responses, one.judgements, strict=True)
+        )
+        undecided = Ranking((0,) * len(responses))
+        records.append(PreferenceRecord(id=f"cloud{i}", prompt=one.prompt, responses=responses, verdict=undecided))
+    return records
+
+
+def pairs_of(shapes: Sequence[Mesh], judged: Sequence[Judged], per_cloud: int, seed: int) -> list[PreferenceRecord]:
+    """Pairs in which the chosen mesh has ended, is worse in nothing, and clearly better in one of both criteria."""
+    rule = AllCriteria(
+        [
+            Criterion("chamfer", scale="relative", slack=0.02, clear=0.15),
+            Criterion("boundary", clear=0.1),
+        ],
+        clear_in="one",
+        ended="ended",
+        per_prompt=per_cloud,
+    )
+    return list(run_stages(candidates(judged), [rule], seed))
+
+
+def by_coin(pairs: Iterable[PreferenceRecord], seed: int) -> list[PreferenceRecord]:
+    """The same pairs, each turned round or not by a fair coin that is thrown once: preferences that say nothing."""
+    turned = []
+    for pair in pairs:
+        coin = derive_seed(seed, "coin", pair.id) % 2
+        turned.append(replace(pair, verdict=Pair(chosen=1, rejected=0)) if coin else pair)
+    return turned
+
+
+def describe(pairs: Sequence[PreferenceRecord], judged: Sequence[Judged]) -> dict[str, Any]:
+    """Means over the candidates, and over the chosen and the rejected ones."""
+
+    def ends(which: str) -> dict[str, float]:
+        rows = [dict(pair.responses[getattr(pair.verdict, which)].scores) for pair in pairs]
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+    return {
+        "pairs": len(pairs),
+        "candidates": means([one for group in judged for one in group.judgements]),
+        "chosen": ends("chosen"),
+        "rejected": ends("rejected"),
+    }
