@@ -31,7 +31,21 @@ def prefalign_components() -> Iterable[Component]:
             "Mesh tokens under a point cloud, scored in windows",
             papers=(DEEPMESH,),
         ),
+        Component(
+            "reward",
+            "geometry",
+            "prefalign_mesh3d.rewards.geometry:GeometryReward",
+            "Distance from the reference, open edges, topology; no weights",
+            papers=(DEEPMESH, MESH_RFT),
+        ),
+        _metric("mesh_distances", "distances:MeshDistances", "Chamfer, Hausdorff, F-scores, normals"),
+        _metric("mesh_integrity", "integrity:MeshIntegrity", "Closed, clean, regular, crossing itself", MESH_RFT),
+        _metric("token_health", "token_health:TokenHealth", "Ended streams, bad tokens, dropped faces"),
     )
+
+
+def _metric(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("evaluator", name, f"prefalign_mesh3d.metrics.{target}", summary, papers=papers)
 
 
 @hookimpl
@@ -43,4 +57,7 @@ def prefalign_presets() -> str:
 @hookimpl
 def prefalign_commands() -> Iterable[Command]:
     """List the commands."""
-    return (Command("demo", "prefalign_mesh3d.commands.demo:main", "Tune a small mesh generator; before and after"),)
+    return (
+        Command("score", "prefalign_mesh3d.commands.score:main", "Every figure of a mesh, beside a reference or alone"),
+        Command("demo", "prefalign_mesh3d.commands.demo:main", "Tune a small mesh generator; before and after"),
+    )

@@ -25,7 +25,7 @@ def test_a_cube(cube):
             "euler_number": 2,
             "degenerate_ratio": 0,
             "sliver_ratio": 0,
-            "smallest_angle": 45,
+            "smallest_angle_degrees": 45,
             "valence_regularity": 2 / 8,
             "quad_valence_regularity": 0,
             "quad_ratio": 1,

@@ -31,7 +31,7 @@ class Integrity:
         components: parts that no edge connects.
         euler_number: V - E + F.
         degenerate_ratio, sliver_ratio: shares of faces, in [0, 1].
-        smallest_angle: mean over faces of their smallest angle, in degrees.
+        smallest_angle_degrees: mean over faces of their smallest angle.
         valence_regularity: share of inner vertices with 6 edges, and
         quad_valence_regularity: with 4 after triangles are merged to quads; NaN without inner vertices.
         quad_ratio, quad_angle, quad_aspect, quad_consistency: the terms of the topology score, in [0, 1].
@@ -49,7 +49,7 @@ class Integrity:
     euler_number: int
     degenerate_ratio: float
     sliver_ratio: float
-    smallest_angle: float
+    smallest_angle_degrees: float
     valence_regularity: float
     quad_valence_regularity: float
     quad_ratio: float
@@ -84,7 +84,7 @@ def integrity(mesh: Mesh, crossing: bool = True) -> Integrity:
         euler_number=euler_number(mesh, edges),
         degenerate_ratio=degenerate_ratio(mesh),
         sliver_ratio=sliver_ratio(mesh),
-        smallest_angle=float(smallest_angles(mesh).mean()),
+        smallest_angle_degrees=float(smallest_angles(mesh).mean()),
         valence_regularity=valence_regularity(edges),
         quad_valence_regularity=valence_regularity(edges, merged),
         quad_ratio=score.quad_ratio,

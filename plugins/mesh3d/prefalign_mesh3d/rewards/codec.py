@@ -1,0 +1,176 @@
+"""Records to meshes beside the clouds of their references: the light half of the geometry reward."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prefalign.interfaces import Batch, Media, PrefalignError, PreferenceRecord, Relations
+from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.files import mesh_from_bytes
+from prefalign_mesh3d.mesh.grid import dequantise, frame_of
+from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.welding import welded
+from prefalign_mesh3d.metrics.functional.fidelity import Cloud, cloud_from
+from prefalign_mesh3d.tokenizers.base import MeshTokenizer
+
+#: Kinds of media: a `.npy` file of (P, 6) positions in the cube [-1, 1] beside unit normals, and a file of a mesh.
+POINTS, MESH = "points", "mesh"
+#: How far from 1 the length of a normal in float16 may be, and a position from the cube.
+_ROUNDING = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeometryRow:
+    """One response.
+
+    Attributes:
+        mesh: in the cube; it may be empty.
+        cloud: of its reference, in the same cube.
+        ended: whether the sampling came to its end; a mesh from a file has.
+        key: hash of all of it.
+    """
+
+    mesh: Mesh
+    cloud: Cloud
+    ended: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeometryExample:
+    """One encoded record: a row per response."""
+
+    record: PreferenceRecord
+    rows: tuple[GeometryRow, ...]
+
+
+class GeometryCodec:
+    """Records whose responses are meshes and whose reference is a cloud or a mesh.
+
+    The reference is the record's `reference_answer`, or else the one medium of the prompt. A response brings
+    `token_ids`, or one medium of the kind `mesh`. Tokens decode into the cube, and clouds lie in it; meshes of files
+    are welded, then moved and scaled there, so that their longest side is 1.9, as tokenizers place them.
+
+    Args:
+        tokenizer: that reads `token_ids`; None where responses are files.
+        samples: points drawn from a reference that is a mesh.
+        seed: of that draw.
+        settings: of the reward. It has no weights that would tell it from others, so they are part of the fingerprint.
+    """
+
+    def __init__(
+        self, tokenizer: MeshTokenizer | None, samples: int, seed: int, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        self.tokenizer, self.samples, self.seed, self.settings = tokenizer, samples, seed, dict(settings or {})
+
+    def fingerprint(self) -> str:
+        """Hash of what besides the record decides the encoding."""
+        tokenizer = self.tokenizer.fingerprint() if self.tokenizer else None
+        parts = (type(self).__name__, tokenizer, self.samples, self.seed, sorted(self.settings.items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def encode(self, record: PreferenceRecord) -> GeometryExample:
+        """One record as meshes and clouds.
+
+        Raises:
+            RecordError: for references and responses that are not as the class describes, or cannot be read.
+        """
+        clouds: dict[int, tuple[Cloud, bytes]] = {}
+        rows = []
+        for index in range(len(record.responses)):
+            prompt = record.context(index)
+            if id(prompt) not in clouds:
+                clouds[id(prompt)] = self._reference(record, index)
+            rows.append(self._row(record, index, *clouds[id(prompt)]))
+        return GeometryExample(record, tuple(rows))
+
+    def _reference(self, record: PreferenceRecord, index: int) -> tuple[Cloud, bytes]:
+        answer = record.reference_answer
+        media, place = (answer.media, "reference_answer") if answer else (record.context(index).media, "prompt.media")
+        if len(media) != 1 or media[0].kind not in (POINTS, MESH):
+            kinds = [medium.kind for medium in media]
+            raise record.error(
+                f"expected one medium of the kind 'points' or 'mesh' as the reference, got {kinds}", place
+            )
+        try:
+            data = _bytes(media[0])
+            if media[0].kind == POINTS:
+                return cloud_from_bytes(data), hashlib.sha256(data).digest()
+            return cloud_from(_placed(media[0], data), self.samples, self.seed), hashlib.sha256(data).digest()
+        except PrefalignError as error:
+            raise record.error(str(error), place) from error
+
+    def _row(self, record: PreferenceRecord, index: int, cloud: Cloud, digest: bytes) -> GeometryRow:
+        response, place = record.responses[index], f"responses[{index}]"
+        if response.token_ids is not None:
+            if self.tokenizer is None:
+                raise record.error("the response is token_ids, and the reward has no tokenizer to read them", place)
+            mesh = dequantise(self.tokenizer.decode(np.array(response.token_ids)).mesh)
+            ended, said = self.tokenizer.eos_id in response.token_ids, repr(response.token_ids).encode()
+        elif [medium.kind for medium in response.media] == [MESH]:
+            try:
+                said = _bytes(response.media[0])
+                mesh, ended = _placed(response.media[0], said), True
+            except PrefalignError as error:
+                raise record.error(str(error), f"{place}.media[0]") from error
+        else:
+            raise record.error("expected token_ids, or one medium of the kind 'mesh'", place)
+        return GeometryRow(mesh, cloud, ended, hashlib.sha256(digest + said).hexdigest())
+
+    def collate(self, examples: Sequence[GeometryExample], needs: frozenset[str] = frozenset()) -> Batch:
+        """One batch whose input `rows` holds the meshes and clouds in the order of the records."""
+        rows = [row for example in examples for row in example.rows]
+        inputs: dict[str, Any] = {"rows": rows}
+        return Batch(
+            inputs, Relations.from_records([example.record for example in examples]), [row.key for row in rows]
+        )
+
+
+def cloud_from_bytes(data: bytes) -> Cloud:
+    """The cloud of a `.npy` file: (P, 6) floating-point positions in the cube [-1, 1] beside unit normals.
+
+    Raises:
+        MeshError: for anything else. Pickled arrays are not opened.
+    """
+    expected = "expected a .npy file of (P, 6) numbers, positions beside normals"
+    try:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise MeshError(f"{expected}: {error}") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 6 or found.dtype.kind != "f":
+        raise MeshError(
+            f"{expected}, got {getattr(found, 'dtype', type(found))} of {getattr(found, 'shape', 'no shape')}"
+        )
+    if not len(found) or not np.isfinite(found).all():
+        raise MeshError(f"{expected}, got {'numbers that are not finite' if len(found) else 'no point'}")
+    points, normals = found[:, :3].astype(np.float64), found[:, 3:].astype(np.float64)
+    if (most := float(np.abs(points).max())) > 1 + _ROUNDING:
+        raise MeshError(f"expected positions in the cube [-1, 1], got {most:g}: place the cloud first")
+    if (np.abs(np.sqrt((normals**2).sum(1)) - 1) > _ROUNDING).any():
+        raise MeshError("expected unit normals beside the positions")
+    return Cloud(points, normals)
+
+
+def _bytes(medium: Media) -> bytes:
+    if medium.data is not None:
+        return medium.data
+    try:
+        return Path(medium.path or "").read_bytes()
+    except OSError as error:
+        raise MeshError(f"{medium.path}: cannot be read ({error.strerror or error})") from None
+
+
+def _placed(medium: Media, data: bytes) -> Mesh:
+    suffix = Path(medium.path or "mesh.glb").suffix.lstrip(".")
+    mesh = welded(mesh_from_bytes(data, suffix, medium.path or "the record's mesh"))
+    return Mesh(frame_of(mesh).place(mesh.vertices), mesh.faces)
+
+
+__all__ = ["GeometryCodec", "GeometryExample", "GeometryRow", "cloud_from_bytes"]
