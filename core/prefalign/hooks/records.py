@@ -12,6 +12,7 @@ from prefalign.hooks.errors import RegistrationError, nearest
 COMPONENT_KINDS = (
     "policy",
     "denoiser",
+    "tokenizer",
     "reference",
     "reward",
     "encoder",

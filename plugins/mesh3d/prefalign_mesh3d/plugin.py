@@ -31,6 +31,11 @@ def prefalign_components() -> Iterable[Component]:
             "Mesh tokens under a point cloud, scored in windows",
             papers=(DEEPMESH,),
         ),
+        _tokenizer("coord9", "coord9:Coord9", "Nine coordinates a face"),
+        _tokenizer("amt", "amt:AMT", "Strips: one vertex a face", "2408.02555"),
+        _tokenizer("edgerunner", "edgerunner:EdgeRunner", "Walks over half-edges", "2409.18114"),
+        _tokenizer("bpt", "bpt:BPT", "Fans under an index of two levels", "2411.07025"),
+        _tokenizer("deepmesh", "deepmesh:DeepMesh", "Fans under an index of three levels", DEEPMESH),
         Component(
             "reward",
             "geometry",
@@ -42,6 +47,10 @@ def prefalign_components() -> Iterable[Component]:
         _metric("mesh_integrity", "integrity:MeshIntegrity", "Closed, clean, regular, crossing itself", MESH_RFT),
         _metric("token_health", "token_health:TokenHealth", "Ended streams, bad tokens, dropped faces"),
     )
+
+
+def _tokenizer(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("tokenizer", name, f"prefalign_mesh3d.tokenizers.{target}", summary, papers=papers)
 
 
 def _metric(name: str, target: str, summary: str, *papers: str) -> Component:
