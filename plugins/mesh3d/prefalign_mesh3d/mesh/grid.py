@@ -94,11 +94,7 @@ def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
     """
     if not len(faces):
         return GridMesh(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.int64), levels)
-    keys, order = sorted_with_order(cell_keys(cells, levels), levels**3)
-    first = first_of_runs(keys)
-    index = np.empty(len(keys), np.int64)
-    index[order] = np.cumsum(first) - 1
-    keys = keys[first]
+    keys, index = distinct_cells(cells, levels)
     corners = _ordered(index[faces], len(keys))
     used, corners = used_vertices(corners, len(keys))
     return GridMesh(cells_of(keys[used], levels), corners, levels)
@@ -133,6 +129,15 @@ def _ordered(faces: np.ndarray, count: int) -> np.ndarray:
 def cell_keys(cells: np.ndarray, levels: int) -> np.ndarray:
     """(n,) int64 one integer a cell (n, 3), ascending as (z, y, x) does."""
     return (cells[:, 2] * levels + cells[:, 1]) * levels + cells[:, 0]
+
+
+def distinct_cells(cells: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) the keys of the different ones among cells (n, 3), ascending, and (n,) int64 which of these each is."""
+    keys, order = sorted_with_order(cell_keys(cells, levels), levels**3)
+    first = first_of_runs(keys)
+    index = np.empty(len(keys), np.int64)
+    index[order] = np.cumsum(first) - 1
+    return keys[first], index
 
 
 def cells_of(keys: np.ndarray, levels: int) -> np.ndarray:
@@ -185,6 +190,7 @@ __all__ = [
     "cell_keys",
     "cells_of",
     "dequantise",
+    "distinct_cells",
     "face_keys",
     "frame_of",
     "from_cells",

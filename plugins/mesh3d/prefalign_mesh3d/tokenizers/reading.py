@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.grid import cell_keys, cells_of, sorted_rows, used_vertices
+from prefalign_mesh3d.mesh.grid import cells_of, distinct_cells, sorted_rows, used_vertices
 from prefalign_mesh3d.mesh.mesh import GridMesh
-from prefalign_mesh3d.mesh.sorting import first_of_runs, sorted_with_order
+from prefalign_mesh3d.mesh.sorting import first_of_runs
 from prefalign_mesh3d.tokenizers.base import Decoded, DecodeReport, MeshTokenizer
 
 
@@ -73,11 +73,7 @@ def assemble(cells: np.ndarray, triangles: np.ndarray, levels: int, owner: np.nd
         owner: (stream.ids,) int64 the vertex that a geometry token is part of, -1 for none.
         stream: what was read.
     """
-    keys, order = sorted_with_order(cell_keys(cells, levels), levels**3)
-    first = first_of_runs(keys)
-    index = np.empty(len(keys), np.int64)
-    index[order] = np.cumsum(first) - 1
-    keys = keys[first]
+    keys, index = distinct_cells(cells, levels)
     corners = index[triangles]
     a, b, c = corners.T
     proper = np.flatnonzero((a != b) & (b != c) & (c != a))

@@ -68,7 +68,7 @@ def strip(count, twisted):
 def joined(*meshes):
     """Several meshes as one, beside each other."""
     counts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    vertices = np.concatenate([mesh.vertices + (4 * number, 0, 0) for number, mesh in enumerate(meshes)])
+    vertices = np.concatenate([mesh.vertices + np.array([4 * number, 0, 0]) for number, mesh in enumerate(meshes)])
     return Mesh(vertices, np.concatenate([mesh.faces + begin for mesh, begin in zip(meshes, counts, strict=False)]))
 
 

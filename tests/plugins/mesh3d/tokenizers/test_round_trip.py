@@ -103,7 +103,8 @@ def test_any_integers_are_read(how, data):
     decoded = how.decode(tokens)
     faces = decoded.face_of_token
     assert faces.shape == (len(tokens),)
-    assert faces.min(initial=0) >= -1 and faces.max(initial=-1) == len(decoded.mesh.faces) - 1
+    assert faces.min(initial=0) >= -1
+    assert faces.max(initial=-1) == len(decoded.mesh.faces) - 1
     assert face_keys(decoded.mesh).shape == (len(decoded.mesh.faces), 3)
     end = tokens.index(how.eos_id) if how.eos_id in tokens else len(tokens)
     assert (faces[end:] == -1).all()
@@ -122,7 +123,8 @@ def test_cutting_a_stream_costs_only_faces_that_are_cut(how, ball):
         decoded = how.decode(tokens[:end])
         assert 0 <= decoded.report.bad_tokens < 9 + 2
         kept = {tuple(row) for row in face_keys(decoded.mesh, winding=False).tolist()}
-        assert kept and kept <= {tuple(row) for row in face_keys(grid, winding=False).tolist()}
+        assert kept
+        assert kept <= {tuple(row) for row in face_keys(grid, winding=False).tolist()}
 
 
 @pytest.mark.parametrize("how", DEFAULTS, ids=lambda how: how.name)
