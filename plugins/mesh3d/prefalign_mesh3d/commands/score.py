@@ -17,13 +17,13 @@ from prefalign_mesh3d.mesh.files import read_mesh
 from prefalign_mesh3d.mesh.grid import frame_of, quantise
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.welding import welded
-from prefalign_mesh3d.metrics.distances import MeshDistances
+from prefalign_mesh3d.metrics.comparison import Comparison
 from prefalign_mesh3d.metrics.functional.fidelity import SAMPLES
 from prefalign_mesh3d.metrics.functional.integrity import integrity
+from prefalign_mesh3d.metrics.functional.token_health import token_health
 from prefalign_mesh3d.metrics.functional.topology_score import DIALECT
 from prefalign_mesh3d.metrics.functional.triangles import SLIVER_DEGREES
 from prefalign_mesh3d.metrics.placement import FrameOf, Placement, PlacementName
-from prefalign_mesh3d.metrics.token_health import token_health
 from prefalign_mesh3d.tokenizers.files import TokenFile, read_tokens
 from prefalign_mesh3d.tokenizers.names import TOKENIZERS, tokenizer
 
@@ -54,9 +54,9 @@ class Scores:
     def as_text(self) -> str:
         """A table of figures, each with what it depends on."""
         rows = [["integrity", name, _spoken(value), _INTEGRITY.get(name, "")] for name, value in self.integrity.items()]
-        frame = f"{self.settings['placement']}, frame of {self.settings['frame']}"
-        draw = f"{frame}; {self.settings['samples']} points, seed {self.settings['seed']}"
-        rows += [["distance", name, _spoken(value), draw] for name, value in self.distances.items()]
+        if self.distances:
+            how = "{placement}, frame of {frame}; {samples} points, seed {seed}".format_map(self.settings)
+            rows += [["distance", name, _spoken(value), how] for name, value in self.distances.items()]
         how = self.tokens.get("tokenizer", {})
         rows += [
             ["tokens", name, _spoken(value), how["name"]] for name, value in self.tokens.items() if value is not how
@@ -72,13 +72,13 @@ _INTEGRITY = {
 }
 
 
-def score_file(file: Path, reference: Path | None, metric: MeshDistances, name: str | None = None) -> Scores:
+def score_file(file: Path, reference: Path | None, how: Comparison, name: str | None = None) -> Scores:
     """Measure one file.
 
     Args:
         file: a mesh, or ids that `prefalign mesh3d tokenize --out` wrote.
         reference: a mesh.
-        metric: how distances are measured.
+        how: distances are measured.
         name: of a tokenizer through which the mesh goes first; its figures are then the best that its model can reach.
 
     Raises:
@@ -91,7 +91,7 @@ def score_file(file: Path, reference: Path | None, metric: MeshDistances, name: 
         distances = {}
         if reference is not None:
             whole = welded(read_mesh(reference))
-            figures = metric.figures(mesh, whole, str(reference))
+            figures = how.figures(mesh, whole, str(reference))
             if figures is None:
                 raise MeshError("no points can be drawn from the mesh: its faces have no area")
             distances = figures
@@ -99,10 +99,8 @@ def score_file(file: Path, reference: Path | None, metric: MeshDistances, name: 
         raise PrefalignError(f"{file}: {error}") from error
     settings: dict[str, Any] = {"topology_score": DIALECT, "sliver_degrees": SLIVER_DEGREES}
     if reference is not None:
-        frame = metric.placement.frame(whole)
-        settings |= {"placement": metric.placement.name, "frame": metric.placement.by}
-        settings |= {"reference_centre": frame.centre, "reference_scale": frame.scale}
-        settings |= {"samples": metric.samples, "seed": metric.seed, "taus": metric.taus}
+        frame = how.placement.frame_of(whole)
+        settings |= {**how.settings(), "reference_centre": list(frame.centre), "reference_scale": frame.scale}
     return Scores(str(file), str(reference) if reference else None, alone, settings, distances, tokens)
 
 
@@ -167,8 +165,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        metric = MeshDistances(Placement(options.placement, options.frame), options.samples, options.seed)
-        scores = score_file(options.file, options.reference, metric, options.tokenizer)
+        how = Comparison(Placement(options.placement, options.frame), options.samples, options.seed)
+        scores = score_file(options.file, options.reference, how, options.tokenizer)
     except PrefalignError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

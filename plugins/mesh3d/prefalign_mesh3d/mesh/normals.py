@@ -25,9 +25,22 @@ def unit_vertices(mesh: Mesh) -> np.ndarray:
 def face_normals(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """(F, 3) unit normals, 0 for faces without area, and (F,) areas in units of the longest side squared."""
     a, b, c = unit_vertices(mesh)[mesh.faces.T]
-    crossed = np.cross(b - a, c - a)
-    doubled = np.sqrt((crossed**2).sum(1))
-    return crossed / np.where(doubled > 0, doubled, 1)[:, None], doubled / 2
+    normals = crossed(b - a, c - a)
+    doubled = np.sqrt(dotted(normals, normals))
+    return normals / np.where(doubled > 0, doubled, 1)[:, None], doubled / 2
 
 
-__all__ = ["face_normals", "unit_vertices"]
+def crossed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n, 3) cross products of rows, which `np.cross` takes several times as long for."""
+    (a, b, c), (d, e, f) = first.T, second.T
+    found = np.empty((len(first), 3))
+    found[:, 0], found[:, 1], found[:, 2] = b * f - c * e, c * d - a * f, a * e - b * d
+    return found
+
+
+def dotted(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n,) dot products of rows."""
+    return np.einsum("ij,ij->i", first, second)
+
+
+__all__ = ["crossed", "dotted", "face_normals", "unit_vertices"]

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefalign.interfaces import PrefalignError
-from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.metrics.functional.fidelity import SAMPLES, TAUS, cloud_from, fidelity, fidelity_names
+from prefalign_mesh3d.metrics.comparison import Comparison
+from prefalign_mesh3d.metrics.functional.fidelity import fidelity_names
 from prefalign_mesh3d.metrics.mean import MeanOverMeshes
-from prefalign_mesh3d.metrics.placement import Placement
 
 
 class MeshDistances(MeanOverMeshes):
@@ -21,24 +20,13 @@ class MeshDistances(MeanOverMeshes):
     without area is not valid.
 
     Args:
-        placement: the frame in which the shapes are compared.
-        samples: points drawn from either surface. All distances shrink with it: even two draws from one surface differ.
-        seed: of the points of the meshes; those of the references use the next one.
-        taus: distances of the F-scores, in units of the placed shapes.
+        comparison: placement, number of points, seed and the distances of F-scores.
         kwargs: of torchmetrics' `Metric`.
     """
 
-    def __init__(
-        self,
-        placement: Placement | None = None,
-        samples: int = SAMPLES,
-        seed: int = 0,
-        taus: Sequence[float] = TAUS,
-        **kwargs: Any,
-    ) -> None:
-        self.placement = placement or Placement()
-        self.samples, self.seed, self.taus = samples, seed, tuple(taus)
-        super().__init__(fidelity_names(self.taus), **kwargs)
+    def __init__(self, comparison: Comparison | None = None, **kwargs: Any) -> None:
+        self.comparison = comparison or Comparison()
+        super().__init__(fidelity_names(self.comparison.taus), **kwargs)
 
     def update(self, meshes: Sequence[Mesh], references: Sequence[Mesh]) -> None:
         """Add N meshes and their references.
@@ -49,31 +37,11 @@ class MeshDistances(MeanOverMeshes):
         if len(meshes) != len(references):
             raise PrefalignError(f"expected a reference for each of {len(meshes)} meshes, got {len(references)}")
         for index, (mesh, reference) in enumerate(zip(meshes, references, strict=True)):
-            self.add(self.figures(mesh, reference, f"reference {index}"))
-
-    def figures(self, mesh: Mesh, reference: Mesh, where: str = "the reference") -> dict[str, float] | None:
-        """The figures of one mesh, None for one that is not valid.
-
-        Args:
-            mesh, reference: the two shapes.
-            where: what the reference is called in an error.
-
-        Raises:
-            PrefalignError: for a reference without area.
-        """
-        try:
-            whole = cloud_from(self.placement.place(reference, reference)[1], self.samples, self.seed + 1)
-        except MeshError as error:
-            raise PrefalignError(f"{where}: {error}") from error
-        try:
-            placed, _ = self.placement.place(mesh, reference)
-            return fidelity(cloud_from(placed, self.samples, self.seed), whole, self.taus)
-        except MeshError:
-            return None
+            self.add(self.comparison.figures(mesh, reference, f"reference {index}"))
 
     def shown(self, name: str) -> str:
         """The name with the placement and the number of points."""
-        return f"{name}/{self.placement.label}/n{self.samples}"
+        return f"{name}/{self.comparison.label}"
 
 
 __all__ = ["MeshDistances"]

@@ -11,7 +11,6 @@ from prefalign.cli.main import main as prefalign
 from prefalign_mesh3d.commands.score import main
 from prefalign_mesh3d.mesh.grid import Frame
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.metrics.distances import MeshDistances
 from prefalign_mesh3d.tokenizers.coord9 import Coord9
 from prefalign_mesh3d.tokenizers.files import TokenFile, write_tokens
 
@@ -63,7 +62,7 @@ def test_the_figures_are_those_of_the_metric(files, capsys):
     sphere = trimesh.load(files / "sphere.obj", process=False)
     mesh = Mesh(sphere.vertices, sphere.faces)
     found = scored(capsys, files / "sphere.obj", "--reference", files / "sphere.obj", "--json")
-    expected = MeshDistances().figures(mesh, mesh)
+    expected = Comparison().figures(mesh, mesh)
     assert found["distances"]["chamfer_l1_sum"] == pytest.approx(expected["chamfer_l1_sum"], rel=0.05)
     assert found["distances"].keys() == expected.keys()
 
@@ -78,6 +77,13 @@ def test_the_table_says_the_same(files, capsys):
     lines = {line.split()[1]: line.split()[2] for line in text.splitlines()[3:]}
     assert lines["faces"] == "10"
     assert lines["tokens_per_face"] == "9"
+
+
+def test_the_table_of_a_mesh_alone(files, capsys):
+    assert main([str(files / "open.stl")]) == 0
+    text = capsys.readouterr().out
+    assert "topology_score" in text
+    assert "distance " not in text
 
 
 def test_through_a_tokenizer(files, capsys):
@@ -114,7 +120,7 @@ def test_what_cannot_be_measured(files, capsys):
         ([str(files / "flat.obj"), "--reference", sphere], "flat.obj: no points can be drawn from the mesh"),
         ([sphere, "--reference", str(files / "flat.obj")], "flat.obj: no points can be drawn"),
         ([sphere, "--tokenizer", "coord8"], "no tokenizer 'coord8'; did you mean 'coord9'"),
-        ([sphere, "--reference", sphere, "--samples", "0"], "at least 1 point"),
+        ([sphere, "--reference", sphere, "--samples", "0"], "expected samples >= 1"),
     ):
         assert main(arguments) == 2, arguments
         error = capsys.readouterr().err

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from prefalign.interfaces import PrefalignError
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.metrics.comparison import Comparison
 from prefalign_mesh3d.metrics.distances import MeshDistances
 from prefalign_mesh3d.metrics.functional.fidelity import Cloud, fidelity, fidelity_names
 from prefalign_mesh3d.metrics.placement import Placement
@@ -48,7 +49,7 @@ def test_figures_by_hand():
 
 def test_parallel_plates():
     """Plates 0.25 apart, in one frame: no point is nearer, and edges are in reach of most points."""
-    metric = MeshDistances(Placement("none"), samples=4000)
+    metric = MeshDistances(Comparison(Placement("none"), samples=4000))
     metric.update([lifted(PLATE, 0.25)], [PLATE])
     found = metric.compute()
     assert found["chamfer_l1_mean/none/n4000"] == pytest.approx(0.25, abs=0.001)
@@ -61,19 +62,19 @@ def test_parallel_plates():
 def test_the_frame_decides_what_is_forgiven():
     twice = Mesh(lifted(PLATE, 3).vertices * 2, PLATE.faces)
     values = {}
-    for by in ("each", "reference"):
-        metric = MeshDistances(Placement(by=by))
+    for frame in ("each", "reference"):
+        metric = MeshDistances(Comparison(Placement(frame=frame)))
         metric.update([twice], [PLATE])
-        values[by] = metric.compute()[f"chamfer_l1_sum/{metric.placement.label}/n1024"]
+        values[frame] = metric.compute()[f"chamfer_l1_sum/{metric.comparison.label}"]
     # Two draws of 1,024 points from one plate of 1.9 by 1.9 are about 0.03 apart each way.
     assert values["each"] < 0.08
     assert values["reference"] > 5
 
 
 def test_means_and_validity():
-    metric = MeshDistances(Placement("none"), samples=256)
+    metric = MeshDistances(Comparison(Placement("none"), samples=256))
     metric.update([PLATE, EMPTY, FLAT, lifted(PLATE, 1)], [PLATE] * 4)
-    alone = [metric.figures(mesh, PLATE)["hausdorff"] for mesh in (PLATE, lifted(PLATE, 1))]
+    alone = [metric.comparison.figures(mesh, PLATE)["hausdorff"] for mesh in (PLATE, lifted(PLATE, 1))]
     found = metric.compute()
     assert found["hausdorff/none/n256"] == pytest.approx(sum(alone) / 2)
     assert (found["valid"], found["meshes"]) == (0.5, 4)
@@ -81,7 +82,7 @@ def test_means_and_validity():
 
 def test_equal_surfaces_are_not_at_zero():
     """Mesh and reference have points of their own: with the same ones a copy would look perfect, and nothing else."""
-    assert MeshDistances().figures(PLATE, PLATE)["chamfer_l1_sum"] > 0.01
+    assert Comparison().figures(PLATE, PLATE)["chamfer_l1_sum"] > 0.01
 
 
 @settings(max_examples=15, deadline=None)
@@ -91,14 +92,14 @@ def test_size_and_place_decide_nothing(scale, shift, seed):
     points = np.random.default_rng(seed).normal(size=(5, 3))
     mesh = Mesh(points, [[0, 1, 2], [2, 3, 4]])
     for name in ("side_1.9", "side_2", "sphere"):
-        metric = MeshDistances(Placement(name), samples=64)
+        metric = Comparison(Placement(name), samples=64)
         expected = metric.figures(mesh, PLATE)
         assert metric.figures(Mesh(points * scale + shift, mesh.faces), PLATE) == pytest.approx(expected, rel=1e-3)
 
 
 def test_distance_grows_with_the_lift():
-    metric = MeshDistances(Placement("none"), samples=256)
-    values = [metric.figures(lifted(PLATE, height), PLATE)["chamfer_l1_sum"] for height in (0, 0.1, 0.3, 1, 3)]
+    how = Comparison(Placement("none"), samples=256)
+    values = [how.figures(lifted(PLATE, height), PLATE)["chamfer_l1_sum"] for height in (0, 0.1, 0.3, 1, 3)]
     assert values == sorted(values)
 
 
@@ -107,6 +108,16 @@ def test_references_must_be_there_and_have_area():
         MeshDistances().update([PLATE, PLATE], [PLATE])
     with pytest.raises(PrefalignError, match="reference 1: no points can be drawn"):
         MeshDistances().update([PLATE, PLATE], [PLATE, FLAT])
+
+
+def test_settings():
+    how = Comparison(Placement("sphere", "reference"), samples=7, seed=2, taus=(0.1,))
+    named = {"placement": "sphere", "frame": "reference"}
+    assert how.settings() == {**named, "samples": 7, "seed": 2, "taus": [0.1]}
+    assert how.label == "sphere-reference/n7"
+    for wrong in ({"samples": 0}, {"seed": -1}, {"taus": (0.1, 0)}):
+        with pytest.raises(PrefalignError, match="expected"):
+            Comparison(**wrong)
 
 
 @pytest.mark.oracle

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.grid import sorted_rows
 from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+from prefalign_mesh3d.mesh.sorting import first_of_runs, sorted_with_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +41,7 @@ def distinct_faces(mesh: Mesh | GridMesh) -> np.ndarray:
     a, b, c = mesh.faces.T
     whole = np.flatnonzero((a != b) & (b != c) & (c != a))
     corners = np.sort(mesh.faces[whole], axis=1)
-    order = np.lexsort((corners[:, 2], corners[:, 1], corners[:, 0]))
+    order = sorted_rows(corners, len(mesh.vertices))
     corners = corners[order]
     fresh = np.ones(len(order), bool)
     fresh[1:] = (corners[1:] != corners[:-1]).any(1)
@@ -94,11 +96,8 @@ def _sorted_sides(mesh: Mesh | GridMesh, faces: np.ndarray) -> tuple[np.ndarray,
     """
     starts, ends = mesh.faces[faces].ravel(), np.roll(mesh.faces[faces], -1, axis=1).ravel()
     keys = np.minimum(starts, ends) * len(mesh.vertices) + np.maximum(starts, ends)
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    fresh = np.ones(len(keys), bool)
-    fresh[1:] = keys[1:] != keys[:-1]
-    return keys, order, np.flatnonzero(fresh)
+    keys, order = sorted_with_order(keys, len(mesh.vertices) ** 2)
+    return keys, order, np.flatnonzero(first_of_runs(keys))
 
 
 def _ends(keys: np.ndarray, mesh: Mesh | GridMesh) -> np.ndarray:

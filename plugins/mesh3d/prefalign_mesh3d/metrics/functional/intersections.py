@@ -6,7 +6,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.mesh.normals import face_normals, unit_vertices
+from prefalign_mesh3d.mesh.normals import crossed, dotted, face_normals, unit_vertices
 from prefalign_mesh3d.metrics.functional.edges import distinct_faces
 from prefalign_mesh3d.metrics.functional.sweep import overlapping
 
@@ -71,7 +71,7 @@ def _crossing(corners: np.ndarray, normals: np.ndarray, pairs: np.ndarray) -> np
     left = np.arange(len(pairs))
     for own, other in ((0, 1), (1, 0)):
         a, b = pairs[left, own], pairs[left, other]
-        height = ((corners[a] - corners[b, :1]) * normals[b, None]).sum(2)
+        height = np.einsum("ijk,ik->ij", corners[a] - corners[b, :1], normals[b])
         height[np.abs(height) <= CONTACT] = 0
         through = (height.max(1) > 0) & (height.min(1) < 0)
         left = left[through]
@@ -79,10 +79,11 @@ def _crossing(corners: np.ndarray, normals: np.ndarray, pairs: np.ndarray) -> np
     if not len(left):
         return answer
     a, b = pairs[left].T
-    line = np.cross(normals[a], normals[b])
-    line /= np.sqrt((line**2).sum(1, keepdims=True))
+    line = crossed(normals[a], normals[b])
+    line /= np.sqrt(dotted(line, line))[:, None]
     origin = corners[a, :1]
-    spans = [_span(((corners[i] - origin) * line[:, None]).sum(2), h) for i, h in zip((a, b), heights, strict=True)]
+    along = [np.einsum("ijk,ik->ij", corners[i] - origin, line) for i in (a, b)]
+    spans = [_span(places, height) for places, height in zip(along, heights, strict=True)]
     common = np.minimum(spans[0][1], spans[1][1]) - np.maximum(spans[0][0], spans[1][0])
     answer[left[common > CONTACT]] = True
     return answer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.mesh.normals import unit_vertices
+from prefalign_mesh3d.mesh.normals import crossed, dotted, unit_vertices
 from prefalign_mesh3d.metrics.functional.edges import neighbours_of
 from prefalign_mesh3d.metrics.functional.triangles import corner_angles
 
@@ -77,15 +77,16 @@ def _candidates(mesh: Mesh, vertices: np.ndarray) -> tuple[np.ndarray, ...]:
     corners = np.stack([found.opposite[:, 0], found.vertices[:, 0], found.opposite[:, 1], found.vertices[:, 1]], 1)
     points = vertices[corners.T]
     a, u, b, v = points
-    normals = np.cross(u - a, v - a), np.cross(v - b, u - b)
-    lengths = [np.sqrt((normal**2).sum(1)) for normal in normals]
-    planarity = (normals[0] * normals[1]).sum(1) / _positive(lengths[0] * lengths[1])
-    sides = np.sqrt(((points - np.roll(points, -1, axis=0)) ** 2).sum(2))
+    normals = crossed(u - a, v - a), crossed(v - b, u - b)
+    lengths = [np.sqrt(dotted(normal, normal)) for normal in normals]
+    planarity = dotted(*normals) / _positive(lengths[0] * lengths[1])
+    steps = [points[corner - 1] - points[corner] for corner in range(4)]
+    sides = np.sqrt([dotted(step, step) for step in steps])
     aspect = sides.min(0) / _positive(sides.max(0))
     # A corner on the diagonal has the angles of both triangles, so that a notch is seen to exceed 180°.
-    left, right = corner_angles(np.stack([a, u, v], 1)), corner_angles(np.stack([b, u, v], 1))
-    theta = np.stack([left[:, 0], right[:, 0], left[:, 1] + right[:, 1], left[:, 2] + right[:, 2]], 1)
-    angle = 1 - np.abs(theta - 90).max(1) / 90
+    left, right = corner_angles(a, u, v), corner_angles(b, u, v)
+    theta = np.stack([left[:, 0], right[:, 0], left[:, 1] + right[:, 1], left[:, 2] + right[:, 2]])
+    angle = 1 - np.abs(theta - 90).max(0) / 90
     fit = (angle > 1e-9) & (aspect > 0) & (planarity >= math.cos(math.radians(DIHEDRAL_LIMIT)) - 1e-12)
     return corners[fit], found.faces[fit], angle[fit], aspect[fit], np.minimum(planarity[fit], 1)
 
@@ -97,7 +98,7 @@ def _greedy(pairs: np.ndarray, face_count: int) -> np.ndarray:
     """
     free = bytearray(b"\1") * face_count
     kept = []
-    for index, (first, second) in enumerate(pairs.tolist()):
+    for index, first, second in zip(range(len(pairs)), pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True):
         if free[first] and free[second]:
             free[first] = free[second] = 0
             kept.append(index)

@@ -6,7 +6,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.mesh.normals import unit_vertices
+from prefalign_mesh3d.mesh.normals import crossed, dotted, unit_vertices
 
 #: Triangles with an angle below this many degrees are called slivers.
 SLIVER_DEGREES = 5.0
@@ -14,34 +14,35 @@ SLIVER_DEGREES = 5.0
 FLAT_HEIGHT = 1e-8
 
 
-def corner_angles(points: np.ndarray) -> np.ndarray:
+def corner_angles(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """(n, 3) angles in degrees at the corners of n triangles; 0 at all three where two corners coincide.
 
     Args:
-        points: (n, 3 corners, 3 coordinates), small enough to be squared.
+        a, b, c: (n, 3) corners, small enough to be squared.
     """
-    ahead = np.roll(points, -1, axis=1) - points
-    behind = np.roll(points, 1, axis=1) - points
-    # By the arc tangent: the arc cosine loses half of the digits at small angles.
-    across = np.sqrt((np.cross(ahead, behind) ** 2).sum(2))
-    angles = np.degrees(np.arctan2(across, (ahead * behind).sum(2)))
-    collapsed = (ahead == 0).all(2).any(1)
+    sides = b - a, c - b, a - c
+    # Twice the area, which is the sine of each angle times its sides. The arc tangent keeps the digits of small angles.
+    doubled = crossed(sides[0], sides[2])
+    across = np.sqrt(dotted(doubled, doubled))
+    angles = np.degrees(np.stack([np.arctan2(across, -dotted(sides[i], sides[i - 1])) for i in range(3)], axis=1))
+    collapsed = np.any([(side == 0).all(1) for side in sides], axis=0)
     angles[collapsed] = 0
     return angles
 
 
 def smallest_angles(mesh: Mesh) -> np.ndarray:
     """(F,) smallest angle of each face in degrees, in [0, 60]."""
-    return corner_angles(unit_vertices(mesh)[mesh.faces]).min(1)
+    return corner_angles(*unit_vertices(mesh)[mesh.faces.T]).min(1)
 
 
 def degenerate_faces(mesh: Mesh) -> np.ndarray:
     """(F,) bool: faces with two equal corners, and faces that are flat to within `FLAT_HEIGHT`."""
-    corners = unit_vertices(mesh)[mesh.faces]
-    sides = np.sqrt(((corners - np.roll(corners, -1, axis=1)) ** 2).sum(2)).max(1)
-    doubled = np.sqrt((np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) ** 2).sum(1))
+    a, b, c = unit_vertices(mesh)[mesh.faces.T]
+    sides = b - a, c - b, a - c
+    longest = np.sqrt(np.max([dotted(side, side) for side in sides], axis=0))
+    doubled = crossed(sides[0], sides[2])
     repeated = (mesh.faces == np.roll(mesh.faces, 1, axis=1)).any(1)
-    return repeated | (doubled <= FLAT_HEIGHT * sides)
+    return repeated | (np.sqrt(dotted(doubled, doubled)) <= FLAT_HEIGHT * longest)
 
 
 def degenerate_ratio(mesh: Mesh) -> float:

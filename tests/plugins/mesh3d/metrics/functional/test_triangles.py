@@ -20,8 +20,8 @@ FACES = np.array([[0, 1, 2], [1, 0, 3], [0, 1, 4], [0, 5, 1], [0, 1, 1]])
 
 
 def test_angles_by_hand():
-    np.testing.assert_allclose(corner_angles(POINTS[FACES[:2]]), [[90, 60, 30], [45, 90, 45]])
-    np.testing.assert_allclose(corner_angles(POINTS[FACES[3:]]), [[0, 180, 0], [0, 0, 0]])
+    np.testing.assert_allclose(corner_angles(*POINTS[FACES[:2].T]), [[90, 60, 30], [45, 90, 45]])
+    np.testing.assert_allclose(corner_angles(*POINTS[FACES[3:].T]), [[0, 180, 0], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1, 1e200])
@@ -41,13 +41,13 @@ def test_ratios():
 def test_angles_against_trimesh():
     shape = trimesh.creation.torus(2, 0.5, major_sections=11, minor_sections=7)
     theirs = np.degrees(shape.face_angles)
-    np.testing.assert_allclose(corner_angles(shape.vertices[shape.faces]), theirs, atol=1e-5)
+    np.testing.assert_allclose(corner_angles(*shape.vertices[shape.faces.T]), theirs, atol=1e-5)
     np.testing.assert_allclose(smallest_angles(Mesh(shape.vertices, shape.faces)), theirs.min(1), atol=1e-5)
 
 
 def test_tiny_angles_keep_their_digits():
     """An arc cosine would make 1e-9 rad of this one 0."""
-    found = corner_angles(np.array([[[0, 0, 0], [1, 0, 0], [1, 1e-9, 0]]]))[0, 0]
+    found = corner_angles(*np.array([[[0, 0, 0]], [[1, 0, 0]], [[1, 1e-9, 0]]]))[0, 0]
     assert found == pytest.approx(np.degrees(1e-9), rel=1e-6)
 
 

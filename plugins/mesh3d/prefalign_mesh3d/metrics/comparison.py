@@ -1,0 +1,71 @@
+"""All that a distance between a mesh and its reference depends on, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from prefalign.interfaces import PrefalignError
+from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.metrics.functional.fidelity import SAMPLES, TAUS, cloud_from, fidelity
+from prefalign_mesh3d.metrics.placement import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a mesh is compared with its reference.
+
+    Attributes:
+        placement: the frame in which the shapes are compared.
+        samples: points drawn from either surface. All distances shrink with it: even two draws from one surface differ.
+        seed: of the points of the mesh; those of the reference use the next one.
+        taus: distances of the F-scores, in units of the placed shapes.
+
+    Raises:
+        PrefalignError: for numbers out of range.
+    """
+
+    placement: Placement = field(default_factory=Placement)
+    samples: int = SAMPLES
+    seed: int = 0
+    taus: tuple[float, ...] = TAUS
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.seed < 0:
+            raise PrefalignError(f"expected samples >= 1 and seed >= 0, got {self.samples} and {self.seed}")
+        if not all(tau > 0 for tau in self.taus):
+            raise PrefalignError(f"expected taus above 0, got {list(self.taus)}")
+
+    @property
+    def label(self) -> str:
+        """What stands behind the names of figures: `side_1.9/n1024`."""
+        return f"{self.placement.label}/n{self.samples}"
+
+    def settings(self) -> dict[str, Any]:
+        """Everything, as plain JSON values."""
+        return {**asdict(self.placement), "samples": self.samples, "seed": self.seed, "taus": list(self.taus)}
+
+    def figures(self, mesh: Mesh, reference: Mesh, where: str = "the reference") -> dict[str, float] | None:
+        """The figures of `fidelity_names` of one mesh, None for a mesh without area.
+
+        Args:
+            mesh, reference: the two shapes.
+            where: what the reference is called in an error.
+
+        Raises:
+            PrefalignError: for a reference without area.
+        """
+        try:
+            _, whole = self.placement.place(reference, reference)
+            expected = cloud_from(whole, self.samples, self.seed + 1)
+        except MeshError as error:
+            raise PrefalignError(f"{where}: {error}") from error
+        try:
+            placed, _ = self.placement.place(mesh, reference)
+            return fidelity(cloud_from(placed, self.samples, self.seed), expected, self.taus)
+        except MeshError:
+            return None
+
+
+__all__ = ["Comparison"]
