@@ -11,6 +11,7 @@ from prefalign.cli.main import main as prefalign
 from prefalign_mesh3d.commands.score import main
 from prefalign_mesh3d.mesh.grid import Frame
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.metrics.comparison import Comparison
 from prefalign_mesh3d.tokenizers.coord9 import Coord9
 from prefalign_mesh3d.tokenizers.files import TokenFile, write_tokens
 
