@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefalign.interfaces import Pair, PrefalignError, RecordError
@@ -144,6 +144,7 @@ def is_better(mine, other, criteria, clear_in):
     return all(clear) if clear_in == "every" else all(tolerable) and any(clear)
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.tuples(number, number, number), max_size=7),
     clear_in=st.sampled_from(["every", "one"]),

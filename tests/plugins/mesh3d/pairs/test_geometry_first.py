@@ -5,7 +5,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefalign.interfaces import Pair, PrefalignError, RecordError
@@ -127,6 +127,7 @@ def test_a_verdict_about_a_missing_response_is_an_error(candidates, ran):
 level = st.sampled_from([None, 0.0, 0.05, 0.1, 0.15, 0.2])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(level, level), min_size=1, max_size=6))
 def test_against_a_plain_loop(candidates, ran, rows):
     record = candidates(*({k: v for k, v in zip(("chamfer", "looks"), r, strict=True) if v is not None} for r in rows))

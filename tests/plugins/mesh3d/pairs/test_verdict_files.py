@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefalign.interfaces import PrefalignError, RecordError
@@ -129,6 +129,7 @@ def test_files_that_are_none(tmp_path):
             list(read_verdict_file(tmp_path / name))
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300), name=st.sampled_from(["people.csv", "people.jsonl"]), headed=st.booleans())
 def test_any_bytes_are_verdicts_or_an_error_of_ours(tmp_path_factory, content, name, headed):
     path = tmp_path_factory.getbasetemp() / name
