@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from typing import Any
 
-from prefalign.hooks.errors import nearest
+from prefalign.interfaces import unknown_name
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.tokenizers.amt import AMT
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
@@ -29,17 +28,12 @@ def tokenizer(name: str, **settings: Any) -> MeshTokenizer:
         MeshError: for a name or an argument that there is not, or a value that the tokenizer refuses.
     """
     if name not in TOKENIZERS:
-        raise MeshError(f"there is no tokenizer {name!r}{_hint(name, TOKENIZERS)}")
+        raise MeshError(str(unknown_name("tokenizer", name, TOKENIZERS)))
     arguments = list(inspect.signature(TOKENIZERS[name].__init__).parameters)[1:]
     for setting in settings:
         if setting not in arguments:
-            raise MeshError(f"tokenizer {name} has no setting {setting!r}{_hint(setting, arguments)}")
+            raise MeshError(str(unknown_name(f"setting of {name}", setting, arguments)))
     return TOKENIZERS[name](**settings)
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known, count=1)
-    return (f"; did you mean {near[0]!r}?" if near else ";") + f" there are {', '.join(known)}"
 
 
 __all__ = ["TOKENIZERS", "tokenizer"]
