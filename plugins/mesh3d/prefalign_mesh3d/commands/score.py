@@ -17,7 +17,7 @@ from prefalign_mesh3d.mesh.files import read_mesh
 from prefalign_mesh3d.mesh.grid import frame_of, quantise
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.welding import welded
-from prefalign_mesh3d.metrics.comparison import Comparison
+from prefalign_mesh3d.metrics.comparison import Comparison, DistanceTo
 from prefalign_mesh3d.metrics.functional.fidelity import SAMPLES
 from prefalign_mesh3d.metrics.functional.integrity import integrity
 from prefalign_mesh3d.metrics.functional.token_health import token_health
@@ -55,7 +55,7 @@ class Scores:
         """A table of figures, each with what it depends on."""
         rows = [["integrity", name, _spoken(value), _INTEGRITY.get(name, "")] for name, value in self.integrity.items()]
         if self.distances:
-            how = "{placement}, frame of {frame}; {samples} points, seed {seed}".format_map(self.settings)
+            how = "{placement}, frame of {frame}; {samples} points to {to}, seed {seed}".format_map(self.settings)
             rows += [["distance", name, _spoken(value), how] for name, value in self.distances.items()]
         how = self.tokens.get("tokenizer", {})
         rows += [
@@ -153,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frame", default=frames[0], choices=frames, help=f"whose frame they are in ({frames[0]})")
     parser.add_argument("--samples", type=int, default=SAMPLES, help=f"points of either surface ({SAMPLES})")
     parser.add_argument("--seed", type=int, default=0, help="of the points (0)")
+    parser.add_argument(
+        "--surface", action="store_true", help="measure from points to surfaces, not to points; needs open3d"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     return parser
 
@@ -165,7 +168,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        how = Comparison(Placement(options.placement, options.frame), options.samples, options.seed)
+        to: DistanceTo = "surface" if options.surface else "points"
+        how = Comparison(Placement(options.placement, options.frame), options.samples, options.seed, to=to)
         scores = score_file(options.file, options.reference, how, options.tokenizer)
     except PrefalignError as error:
         print(f"error: {error}", file=sys.stderr)

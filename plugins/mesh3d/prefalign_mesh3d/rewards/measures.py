@@ -67,12 +67,17 @@ class Measure(NamedTuple):
     value: Callable[[Compared], float]
 
 
+def _normals(it: Compared) -> float:
+    partners = it.cloud.normals[it.found.forward_index], it.drawn.normals[it.found.backward_index]
+    return normal_consistency(it.drawn.normals, partners[0], it.cloud.normals, partners[1])
+
+
 MEASURES: dict[str, Measure] = {
     "chamfer": Measure(-1, lambda it: chamfer(it.found)),
     "hausdorff": Measure(-1, lambda it: hausdorff(it.found)),
     "hausdorff_95": Measure(-1, lambda it: hausdorff(it.found, 95)),
     "f_score": Measure(1, lambda it: f_score(it.found, it.tau)),
-    "normal_consistency": Measure(1, lambda it: normal_consistency(it.found, it.drawn.normals, it.cloud.normals)),
+    "normal_consistency": Measure(1, _normals),
     "ber": Measure(-1, lambda it: boundary_edge_ratio(it.edges)),
     "non_manifold": Measure(-1, lambda it: non_manifold_edge_ratio(it.edges)),
     "watertight": Measure(1, lambda it: float(is_watertight(it.edges))),

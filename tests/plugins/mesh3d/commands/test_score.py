@@ -68,11 +68,20 @@ def test_the_figures_are_those_of_the_metric(files, capsys):
     assert found["distances"].keys() == expected.keys()
 
 
+@pytest.mark.oracle
+def test_to_the_surface(files, capsys):
+    pytest.importorskip("open3d")
+    sphere = files / "sphere.obj"
+    found = scored(capsys, sphere, "--reference", sphere, "--surface", "--json")
+    assert found["settings"]["to"] == "surface"
+    assert found["distances"]["chamfer_l1_sum"] < 1e-5
+
+
 def test_the_table_says_the_same(files, capsys):
     assert main([str(files / "open.stl"), "--reference", str(files / "sphere.obj"), "--tokenizer", "coord9"]) == 0
     text = capsys.readouterr().out
     assert "boundary_edge_ratio" in text
-    assert "side_1.9, frame of each; 1024 points, seed 0" in text
+    assert "side_1.9, frame of each; 1024 points to points, seed 0" in text
     assert "dialect prefalign-1" in text
     assert "nan" not in text
     lines = {line.split()[1]: line.split()[2] for line in text.splitlines()[3:]}
@@ -120,7 +129,7 @@ def test_what_cannot_be_measured(files, capsys):
         ([str(files / "missing.obj")], "missing.obj"),
         ([str(files / "flat.obj"), "--reference", sphere], "flat.obj: no points can be drawn from the mesh"),
         ([sphere, "--reference", str(files / "flat.obj")], "flat.obj: no points can be drawn"),
-        ([sphere, "--tokenizer", "coord8"], "no tokenizer 'coord8'; did you mean 'coord9'"),
+        ([sphere, "--tokenizer", "coord8"], "tokenizer 'coord8'; did you mean 'coord9'"),
         ([sphere, "--reference", sphere, "--samples", "0"], "expected samples >= 1"),
     ):
         assert main(arguments) == 2, arguments

@@ -113,16 +113,16 @@ def test_references_must_be_there_and_have_area():
 def test_settings():
     how = Comparison(Placement("sphere", "reference"), samples=7, seed=2, taus=(0.1,))
     named = {"placement": "sphere", "frame": "reference"}
-    assert how.settings() == {**named, "samples": 7, "seed": 2, "taus": [0.1]}
+    assert how.settings() == {**named, "samples": 7, "seed": 2, "taus": [0.1], "to": "points"}
     assert how.label == "sphere-reference/n7"
-    for wrong in ({"samples": 0}, {"seed": -1}, {"taus": (0.1, 0)}):
-        with pytest.raises(PrefalignError, match="expected"):
+    for wrong in ({"samples": 0}, {"seed": -1}, {"taus": (0.1, 0)}, {"to": "edges"}):
+        with pytest.raises(PrefalignError, match=r"expected|unknown to"):
             Comparison(**wrong)
 
 
 @pytest.mark.oracle
 def test_against_open3d():
-    """Open3D's metrics of the same points. Those that it has for meshes measure to the surface instead."""
+    """Open3D's metrics of the same points. Those that it has for meshes measure to the surface: `test_surface`."""
     open3d = pytest.importorskip("open3d")
     random = np.random.default_rng(0)
     clouds = [Cloud(random.normal(size=(count, 3)) * 0.05, np.zeros((count, 3))) for count in (300, 200)]

@@ -32,8 +32,8 @@ class Nearest:
     Attributes:
         forward: (N,) distance of each point of the first set to the second set.
         backward: (M,) distance of each point of the second set to the first set.
-        forward_index: (N,) int64 which point of the second set that is.
-        backward_index: (M,) int64 which point of the first set that is.
+        forward_index: (N,) int64 which point of the second set that is; which face, if distances are to surfaces.
+        backward_index: (M,) int64 which point or face of the first one that is.
     """
 
     forward: np.ndarray
@@ -109,25 +109,30 @@ def f_score(found: Nearest, tau: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def normal_consistency(found: Nearest, first: np.ndarray, second: np.ndarray) -> float:
+def normal_consistency(
+    first: np.ndarray, first_partners: np.ndarray, second: np.ndarray, second_partners: np.ndarray
+) -> float:
     """Mean |cosine| between the normals of neighbours, averaged over both ways, in [0, 1].
 
-    The sign is left out, so that flipped faces cost nothing here; `winding` metrics see them.
+    The sign is left out, so that flipped faces cost nothing here; `winding_ratio` sees them.
 
     Args:
-        found: nearest neighbours.
         first: (N, 3) unit normals of the first set's points.
+        first_partners: (N, 3) those of what lies nearest to them.
         second: (M, 3) unit normals of the second set's points.
+        second_partners: (M, 3) those of what lies nearest to them.
 
     Raises:
-        MeshError: for normals of other shapes.
+        MeshError: for partners of another number.
     """
-    for name, normals, count in (("first", first, len(found.forward)), ("second", second, len(found.backward))):
-        if normals.shape != (count, 3):
-            raise MeshError(f"expected {name} normals of shape ({count}, 3), got {normals.shape}")
-    forward = np.abs((first * second[found.forward_index]).sum(1)).mean()
-    backward = np.abs((second * first[found.backward_index]).sum(1)).mean()
-    return float((forward + backward) / 2)
+    for normals, partners in ((first, first_partners), (second, second_partners)):
+        if normals.shape != partners.shape:
+            raise MeshError(f"expected partners of shape {normals.shape}, got {partners.shape}")
+    ways = [
+        np.abs((normals * partners).sum(1)).mean()
+        for normals, partners in ((first, first_partners), (second, second_partners))
+    ]
+    return float(sum(ways) / 2)
 
 
 def _points(points: np.ndarray, name: str) -> np.ndarray:

@@ -74,7 +74,8 @@ def test_normal_consistency_by_hand():
     first = np.array([[0, 0, 1], [0, 1, 0]], float)
     second = np.array([[0, math.sqrt(3) / 2, -0.5], [0, -1, 0], [1, 0, 0]])
     found = nearest(FIRST, SECOND)
-    assert normal_consistency(found, first, second) == pytest.approx(5 / 8)
+    partners = second[found.forward_index], first[found.backward_index]
+    assert normal_consistency(first, partners[0], second, partners[1]) == pytest.approx(5 / 8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,5 +127,5 @@ def test_what_cannot_be_measured_is_refused():
         hausdorff(found, 0)
     with pytest.raises(MeshError, match="tau above 0"):
         f_score(found, 0)
-    with pytest.raises(MeshError, match=r"second normals of shape \(3, 3\)"):
-        normal_consistency(found, FIRST, FIRST)
+    with pytest.raises(MeshError, match=r"partners of shape \(3, 3\), got \(2, 3\)"):
+        normal_consistency(FIRST, FIRST, SECOND, FIRST)
