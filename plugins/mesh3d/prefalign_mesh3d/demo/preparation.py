@@ -39,7 +39,8 @@ class Plan:
     Attributes:
         shapes: furniture that the base is trained on.
         steps: of its training.
-        clouds: shapes whose clouds are sampled for pairs; `candidates` meshes each, at `temperature`.
+        clouds: further shapes whose clouds are sampled for the pairs of a round; `candidates` meshes each, at
+            `temperature`.
         per_cloud: most pairs of a cloud.
         held_out: shapes that no training meets, for the evaluation.
     """
@@ -54,17 +55,32 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """Shapes placed in the cube. No part repeats a shape of another one.
+
+    Attributes:
+        trained: that the base learns from.
+        rounds: whose clouds are sampled for pairs, the shapes of the first round and those of the second.
+        held_out: for the evaluation.
+    """
+
+    trained: list[Mesh]
+    rounds: tuple[list[Mesh], list[Mesh]]
+    held_out: list[Mesh]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A prepared seed.
 
     Attributes:
         folder: with `base/export`, `shapes.parquet`, `pairs.parquet`, `coin.parquet`.
-        held_out: shapes for the evaluation, placed in the cube.
+        shapes: that were drawn.
         facts: figures to look at before any arm.
     """
 
     folder: Path
-    held_out: list[Mesh]
+    shapes: Shapes
     facts: dict[str, Any]
 
 
@@ -85,14 +101,13 @@ def prepare(folder: Path, seed: int, plan: Plan, log: Callable[[str], None]) -> 
         raise PrefalignError(
             f"{folder} was prepared with {done['plan']}, and {asked} is asked for: choose another --out"
         )
-    trained, held_out = shapes_of(seed, plan)
+    shapes = draw_parts(seed, plan)
     if done is not None:
-        return Prepared(folder, held_out, done)
+        return Prepared(folder, shapes, done)
     folder.mkdir(parents=True, exist_ok=True)
-    log(f"{len(trained)} shapes, {plan.steps} steps of supervised training")
-    write_parquet(
-        [shape_record(shape, f"shape{i}", seed) for i, shape in enumerate(trained)], folder / "shapes.parquet"
-    )
+    log(f"{plan.shapes} shapes, {plan.steps} steps of supervised training")
+    records = [shape_record(shape, f"shape{i}", seed) for i, shape in enumerate(shapes.trained)]
+    write_parquet(records, folder / "shapes.parquet")
     change = {
         "seed_everything": seed,
         "model": {"init_args": {"policy": {"init_args": {"init_seed": seed}}}},
@@ -101,22 +116,26 @@ def prepare(folder: Path, seed: int, plan: Plan, log: Callable[[str], None]) -> 
     }
     base = run_arm(change, folder / "base", preset="mesh3d/deepmesh-tiny-base")
     log(f"sampling {plan.clouds} x {plan.candidates} meshes at temperature {plan.temperature}")
-    shown = trained[: plan.clouds]
+    shown = shapes.rounds[0]
     policy = open_policy(folder / "base" / "export")
     judged = sample_and_judge(policy, shown, plan.candidates, plan.temperature, derive_seed(seed, "candidates"))
-    pairs = pairs_of(shown, judged, plan.per_cloud, seed)
+    pairs = pairs_of(judged, plan.per_cloud, seed)
     write_parquet(pairs, folder / "pairs.parquet")
     write_parquet(by_coin(pairs, seed), folder / "coin.parquet")
     facts = {"plan": asked, "base_seconds": base["seconds"], **describe(pairs, judged)}
     facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return Prepared(folder, held_out, facts)
+    return Prepared(folder, shapes, facts)
 
 
-def shapes_of(seed: int, plan: Plan) -> tuple[list[Mesh], list[Mesh]]:
-    """Shapes to train on, and others that repeat none of them, all placed in the cube."""
-    trained = draw_shapes(plan.shapes, derive_seed(seed, "shapes") % 2**32)
-    held_out = draw_shapes(plan.held_out, derive_seed(seed, "held out") % 2**32, exclude=trained)
-    return [placed(shape) for shape in trained], [placed(shape) for shape in held_out]
+def draw_parts(seed: int, plan: Plan) -> Shapes:
+    """The shapes of a seed."""
+    counts = {"trained": plan.shapes, "first": plan.clouds, "second": plan.clouds, "held out": plan.held_out}
+    drawn: dict[str, list[Mesh]] = {}
+    for name, count in counts.items():
+        before = [shape for part in drawn.values() for shape in part]
+        drawn[name] = draw_shapes(count, derive_seed(seed, name) % 2**32, exclude=before)
+    trained, first, second, held_out = ([placed(shape) for shape in part] for part in drawn.values())
+    return Shapes(trained, (first, second), held_out)
 
 
 def placed(mesh: Mesh) -> Mesh:
@@ -180,7 +199,7 @@ def candidates(judged: Iterable[Judged]) -> list[PreferenceRecord]:
     return records
 
 
-def pairs_of(shapes: Sequence[Mesh], judged: Sequence[Judged], per_cloud: int, seed: int) -> list[PreferenceRecord]:
+def pairs_of(judged: Sequence[Judged], per_cloud: int, seed: int) -> list[PreferenceRecord]:
     """Pairs in which the chosen mesh has ended, is worse in nothing, and clearly better in one of both criteria."""
     rule = AllCriteria(
         [

@@ -21,9 +21,7 @@ from prefalign_mesh3d.demo.preparation import (
     pairs_of,
     prepare,
     sample_and_judge,
-    shapes_of,
 )
-from prefalign_mesh3d.policies.mesh_policy import MeshPolicy
 
 #: Temperatures of the evaluation, each with so many samples of every held-out cloud: at 1 the model's own distribution,
 #: at 0.7 nearer to how meshes are drawn in use.
@@ -63,7 +61,7 @@ def run_seed(
     log("base: " + shown(results["base"]))
     for name in names:
         if ARMS[name].records == "fresh.parquet":
-            _fresh_pairs(folder, name, seed, plan, log)
+            _fresh_pairs(prepared, name, seed, plan, log)
         done = train(name, folder, folder / "arms", seed)
         results[name] = {**_figures(prepared, arm_folder(folder / "arms", name) / "export", seed), **done}
         log(f"{name}: " + shown(results[name]) + f", {done['seconds']:.0f} s")
@@ -84,25 +82,24 @@ def _figures(prepared: Prepared, export: Path, seed: int) -> Figures:
     policy = open_policy(export)
     found: Figures = {}
     for temperature, n in TEMPERATURES.items():
-        judged = sample_and_judge(policy, prepared.held_out, n, temperature, derive_seed(seed, "evaluation"))
+        judged = sample_and_judge(policy, prepared.shapes.held_out, n, temperature, derive_seed(seed, "evaluation"))
         for name, value in means([one for group in judged for one in group.judgements]).items():
             found[f"{name}@{temperature}"] = value
     file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return found
 
 
-def _fresh_pairs(folder: Path, name: str, seed: int, plan: Plan, log: Callable[[str], None]) -> None:
+def _fresh_pairs(prepared: Prepared, name: str, seed: int, plan: Plan, log: Callable[[str], None]) -> None:
     """Pairs of the meshes of the arm's start; written once."""
-    start, run = ARMS[name].start, arm_folder(folder / "arms", name)
+    arms, start = prepared.folder / "arms", ARMS[name].start
+    run = arm_folder(arms, name)
     assert start is not None
     if (run / "fresh.parquet").exists():
         return
-    policy: MeshPolicy = open_policy(arm_folder(folder / "arms", start) / "export")
-    trained, _ = shapes_of(seed, plan)
-    # Other shapes than those of the first round.
-    shapes = trained[plan.clouds : 2 * plan.clouds]
-    judged = sample_and_judge(policy, shapes, plan.candidates, plan.temperature, derive_seed(seed, "second round"))
-    pairs = pairs_of(shapes, judged, plan.per_cloud, seed)
+    policy = open_policy(arm_folder(arms, start) / "export")
+    drawn = derive_seed(seed, "second round")
+    judged = sample_and_judge(policy, prepared.shapes.rounds[1], plan.candidates, plan.temperature, drawn)
+    pairs = pairs_of(judged, plan.per_cloud, seed)
     run.mkdir(parents=True, exist_ok=True)
     write_parquet(pairs, run / "fresh.parquet")
     facts: dict[str, Any] = {"plan": asdict(plan), **describe(pairs, judged)}
