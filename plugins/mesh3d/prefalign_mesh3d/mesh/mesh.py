@@ -8,6 +8,9 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 
+#: The most cells along one side: three coordinates of 20 bits fit one integer beside each other.
+MAX_LEVELS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
@@ -40,7 +43,7 @@ class GridMesh:
     Attributes:
         vertices: (V, 3) int64 cells x, y, z in [0, levels).
         faces: (F, 3) int64 vertex indices.
-        levels: cells along one side, at least 2.
+        levels: cells along one side, from 2 to `MAX_LEVELS`.
 
     Raises:
         MeshError: for other shapes, cells outside the cube, or indices outside [0, V).
@@ -53,8 +56,8 @@ class GridMesh:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", _array(self.vertices, np.int64, "vertices"))
         object.__setattr__(self, "faces", _array(self.faces, np.int64, "faces"))
-        if self.levels < 2:
-            raise MeshError(f"expected at least 2 levels, got {self.levels}")
+        if not 2 <= self.levels <= MAX_LEVELS:
+            raise MeshError(f"expected between 2 and {MAX_LEVELS} levels, got {self.levels}")
         if len(self.vertices) and not (self.vertices.min() >= 0 and self.vertices.max() < self.levels):
             raise MeshError(f"expected cells in [0, {self.levels}), got {self.vertices.min()} to {self.vertices.max()}")
         _check_faces(self.faces, len(self.vertices))

@@ -13,10 +13,7 @@ import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.grid import quantise
-from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
-
-#: The most cells along one side: three coordinates of 20 bits fit one integer beside each other.
-MAX_LEVELS = 1 << 20
+from prefalign_mesh3d.mesh.mesh import MAX_LEVELS, GridMesh, Mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ def checked_levels(name: str, levels: int) -> int:
     """The number of levels, if it is one.
 
     Raises:
-        MeshError: where it is not an integer of at least 2, or a cell would need more than 63 bits.
+        MeshError: where it is not an integer from 2 to `MAX_LEVELS`.
     """
     if not isinstance(levels, int) or isinstance(levels, bool) or not 2 <= levels <= MAX_LEVELS:
         raise MeshError(f"{name}: expected between 2 and {MAX_LEVELS} levels, got {levels!r}")
