@@ -21,6 +21,7 @@ REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildc
 
 .PHONY: help setup test lint format types test-slow test-real demo demo-photos demo-robotics \
     benchmark benchmark-denoising benchmark-replays benchmark-transport benchmark-transfer benchmark-pearl \
+    benchmark-tokenizers \
     clean clean-venv
 
 help: ## this list
@@ -92,6 +93,9 @@ benchmark-transfer: setup ## preferences transferred between Meta-World tasks, f
 benchmark-pearl: setup ## the demonstration on robots, four pairs of tasks, five seeds, all policies; hours
 	OMP_NUM_THREADS=1 $(PY) -m prefalign.cli.main robotics demo --out runs/robotics-five --seeds 0,1,2,3,4 \
 	    --arms all --label-noise 0,0.2,0.35
+
+benchmark-tokenizers: setup ## faces a second from meshes to tokens, beside the published algorithm by the letter
+	OMP_NUM_THREADS=1 $(PY) benchmarks/mesh_tokenizers.py
 
 clean: ## remove caches and build products; keeps .venv and downloads
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
