@@ -33,12 +33,11 @@ def log_mass(logps: Tensor, weights: Tensor) -> Tensor:
         0, with a gradient of 0, for rows in which no token counts.
     """
     counts = weights > 0
-    some = counts.any(-1, keepdim=True)
     weighted = logps + torch.where(counts, weights, torch.ones_like(weights)).log()
-    # A row of nothing but -inf has no gradient that is a number; such rows are taken out before and behind the sum.
     terms = torch.where(counts, weighted, torch.full_like(weighted, -torch.inf))
-    terms = torch.where(some, terms, torch.zeros_like(terms))
-    return torch.where(some.squeeze(-1), torch.logsumexp(terms, -1), torch.zeros_like(terms[..., 0]))
+    # A row of nothing but -inf would have no gradient: one more term keeps it at log 1, where no token counts.
+    spare = torch.zeros_like(terms[:, :1]).masked_fill(counts.any(-1, keepdim=True), -torch.inf)
+    return torch.logsumexp(torch.cat([terms, spare], -1), -1)
 
 
 @dataclass(frozen=True)

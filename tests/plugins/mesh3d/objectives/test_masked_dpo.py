@@ -99,10 +99,10 @@ def test_logp_sum_by_hand():
 
 
 def test_weights_multiply_probabilities():
-    """3 · 0.5 + 0.25 against 3 · 0.4 + 0.2: L⁺ = log(1.75/1.4)."""
-    masks = [[3, 1, 0], [0, 1]]
+    """3 · 0.5 + 0.9 against 3 · 0.4 + 0.1: L⁺ = log(2.4/1.3)."""
+    masks = [[3, 0, 1], [0, 1]]
     output = MaskedDPO(beta=1.0)(scores(POLICY, masks), scores(REFERENCE, masks), relations(1))
-    assert output.metrics["rewards/chosen"].item() == pytest.approx(math.log(1.25))
+    assert output.metrics["rewards/chosen"].item() == pytest.approx(math.log(2.4 / 1.3))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -198,6 +198,16 @@ def test_padding_changes_nothing(form):
     second.backward()
     torch.testing.assert_close(padded.token_logps.grad[:, :3], plain.token_logps.grad, atol=0, rtol=1e-14)
     assert (padded.token_logps.grad[:, 3:] == 0).all()
+
+
+def test_the_mass_of_nothing_is_left_alone_in_the_backward_pass_as_well():
+    """0 and no gradient; not even a NaN that a later product with 0 would have to hide."""
+    logps = torch.tensor([[-1.0, -2.0], [-1.0, -2.0]], requires_grad=True)
+    with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly():
+        value = log_mass(logps, torch.tensor([[0.0, 0.0], [0.0, 2.0]]))
+        value.sum().backward()
+    assert value.tolist() == pytest.approx([0.0, math.log(2) - 2.0])
+    assert logps.grad.tolist() == [[0.0, 0.0], [0.0, 1.0]]
 
 
 @pytest.mark.parametrize("copies", [1, 2, 64])

@@ -183,7 +183,9 @@ def test_what_has_nothing_to_learn_from_is_left_out(ran):
     assert [weights(response).sum() for response in found.responses] == [0, 9]
 
 
-@pytest.mark.parametrize("verdict", [Pair(probability=0.5, tie=True), Pair(probability=0.5), Pair(probability=0.2)])
+@pytest.mark.parametrize(
+    "verdict", [Pair(probability=0.5, tie=True), Pair(tie=True), Pair(probability=0.5), Pair(probability=0.2)]
+)
 def test_ties_have_no_masks(ran, verdict):
     found, dropped = ran(MaskFaces(COORD9, ManifoldFaces()), pair((1,), (2,), verdict=verdict))
     assert found == []
