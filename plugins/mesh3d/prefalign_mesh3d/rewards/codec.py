@@ -6,22 +6,19 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prefalign.interfaces import Batch, Media, PrefalignError, PreferenceRecord, Relations
+from prefalign.interfaces import Batch, PrefalignError, PreferenceRecord, Relations
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.files import mesh_from_bytes
-from prefalign_mesh3d.mesh.grid import dequantise, frame_of
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.mesh.welding import welded
 from prefalign_mesh3d.metrics.functional.fidelity import Cloud, cloud_from
+from prefalign_mesh3d.rewards.responses import MESH, answer_of, medium_bytes, placed_mesh
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
 
-#: Kinds of media: a `.npy` file of (P, 6) positions in the cube [-1, 1] beside unit normals, and a file of a mesh.
-POINTS, MESH = "points", "mesh"
+#: Kind of a medium that is a `.npy` file of (P, 6) positions in the cube [-1, 1] beside unit normals.
+POINTS = "points"
 #: How far from 1 the length of a normal in float16 may be, and a position from the cube.
 _ROUNDING = 0.01
 
@@ -100,28 +97,15 @@ class GeometryCodec:
                 f"expected one medium of the kind 'points' or 'mesh' as the reference, got {kinds}", place
             )
         try:
-            data = _bytes(media[0])
+            data = medium_bytes(media[0])
             if media[0].kind == POINTS:
                 return cloud_from_bytes(data), hashlib.sha256(data).digest()
-            return cloud_from(_placed(media[0], data), self.samples, self.seed), hashlib.sha256(data).digest()
+            return cloud_from(placed_mesh(media[0], data), self.samples, self.seed), hashlib.sha256(data).digest()
         except PrefalignError as error:
             raise record.error(str(error), place) from error
 
     def _row(self, record: PreferenceRecord, index: int, cloud: Cloud, digest: bytes) -> GeometryRow:
-        response, place = record.responses[index], f"responses[{index}]"
-        if response.token_ids is not None:
-            if self.tokenizer is None:
-                raise record.error("the response is token_ids, and the reward has no tokenizer to read them", place)
-            mesh = dequantise(self.tokenizer.decode(np.array(response.token_ids)).mesh)
-            ended, said = self.tokenizer.eos_id in response.token_ids, repr(response.token_ids).encode()
-        elif [medium.kind for medium in response.media] == [MESH]:
-            try:
-                said = _bytes(response.media[0])
-                mesh, ended = _placed(response.media[0], said), True
-            except PrefalignError as error:
-                raise record.error(str(error), f"{place}.media[0]") from error
-        else:
-            raise record.error("expected token_ids, or one medium of the kind 'mesh'", place)
+        mesh, ended, said = answer_of(record, index, self.tokenizer)
         return GeometryRow(mesh, cloud, ended, hashlib.sha256(digest + said).hexdigest())
 
     def collate(self, examples: Sequence[GeometryExample], needs: frozenset[str] = frozenset()) -> Batch:
@@ -156,21 +140,6 @@ def cloud_from_bytes(data: bytes) -> Cloud:
     if (np.abs(np.sqrt((normals**2).sum(1)) - 1) > _ROUNDING).any():
         raise MeshError("expected unit normals beside the positions")
     return Cloud(points, normals)
-
-
-def _bytes(medium: Media) -> bytes:
-    if medium.data is not None:
-        return medium.data
-    try:
-        return Path(medium.path or "").read_bytes()
-    except OSError as error:
-        raise MeshError(f"{medium.path}: cannot be read ({error.strerror or error})") from None
-
-
-def _placed(medium: Media, data: bytes) -> Mesh:
-    suffix = Path(medium.path or "mesh.glb").suffix.lstrip(".")
-    mesh = welded(mesh_from_bytes(data, suffix, medium.path or "the record's mesh"))
-    return Mesh(frame_of(mesh).place(mesh.vertices), mesh.faces)
 
 
 __all__ = ["GeometryCodec", "GeometryExample", "GeometryRow", "cloud_from_bytes"]
