@@ -179,20 +179,19 @@ def _view(
     shading: Shading,
     supersample: int,
 ) -> Views:
-    there = seen.kept >= 0
-    index = seen.kept[there]
-    count, device = len(seen.kept), seen.kept.device
-    samples = int(count**0.5)
-    colours = torch.tensor(shading.background, dtype=torch.float32, device=device).repeat(count, 1)
-    depth = torch.full((count,), float("inf"), device=device)
-    shown = torch.zeros(count, 3, device=device)
-    if place is not None and len(index):
-        towards = torch.where(front[index, None], normals[index], -normals[index])
-        colours[there] = shading.colours(towards @ torch.from_numpy(camera.axes).to(normals).T, front[index])
-        depth[there] = place.depth(seen.nearness[there]).float()
-        shown[there] = towards.float()
+    samples, device = int(len(seen.kept) ** 0.5), seen.kept.device
+    towards = torch.where(front[:, None], normals, -normals)
+    colours = shading.colours(towards @ torch.from_numpy(camera.axes).to(normals).T, front)
+    # What is not there has the index -1, and with it the last row of both tables.
+    colours = torch.cat([colours, torch.tensor([shading.background], dtype=torch.float32, device=device)])
+    towards = torch.cat([towards.float(), torch.zeros(1, 3, device=device)])
+    depth = torch.full((len(seen.kept),), float("inf"), device=device)
+    if place is not None:
+        depth = torch.where(seen.kept >= 0, place.depth(seen.nearness).float(), depth)
     shape = (samples, samples)
-    view = resolved(colours.view(*shape, 3), depth.view(shape), shown.view(*shape, 3), supersample)
+    view = resolved(
+        colours[seen.kept].view(*shape, 3), depth.view(shape), towards[seen.kept].view(*shape, 3), supersample
+    )
     return Views(view.images.cpu(), view.depth.cpu(), view.normals.cpu(), view.coverage.cpu())
 
 
