@@ -20,7 +20,9 @@ class LikelihoodDisplacement(Alarm):
     Logs `alarm/likelihood_displacement`, 1 while the alarm holds.
 
     Args:
-        threshold: fall of the smoothed `rewards/chosen` below 0 that raises the alarm, in reward (beta × nats).
+        threshold: fall of the smoothed `rewards/chosen` below 0 that raises the alarm, in reward (beta × nats). With 0
+            any fall does, however small beta makes it; give `min_margin` with it, or noise will do as well.
+        min_margin: smoothed margin above which a fall counts, in reward, at least 0.
         smoothing, action: as for `Alarm`.
     """
 
@@ -28,12 +30,17 @@ class LikelihoodDisplacement(Alarm):
     name = "likelihood_displacement"
 
     def __init__(
-        self, threshold: float = 1.0, smoothing: float = 0.95, action: Literal["warn", "stop"] = "warn"
+        self,
+        threshold: float = 1.0,
+        smoothing: float = 0.95,
+        action: Literal["warn", "stop"] = "warn",
+        min_margin: float = 0.0,
     ) -> None:
         super().__init__(smoothing, action)
-        if threshold <= 0:
-            raise PrefalignError(f"expected threshold > 0, got {threshold}")
-        self.threshold = threshold
+        for name, value in {"threshold": threshold, "min_margin": min_margin}.items():
+            if not value >= 0:
+                raise PrefalignError(f"expected {name} of at least 0, got {value}")
+        self.threshold, self.min_margin = threshold, min_margin
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,4 +55,4 @@ class LikelihoodDisplacement(Alarm):
             f"(rewards/chosen {chosen:.2f}) while the margin is {margin:.2f}. Raise beta, "
             "lower the learning rate, or anchor with nll_weight"
         )
-        self.tell(trainer, pl_module, chosen < -self.threshold and margin > 0, message)
+        self.tell(trainer, pl_module, chosen < -self.threshold and margin > self.min_margin, message)

@@ -83,6 +83,17 @@ def test_displacement_is_silent_while_the_margin_is_not_positive():
     assert run.log_values == [0.0]
 
 
+def test_displacement_hears_a_small_fall_once_the_margin_is_large():
+    """A chosen log-probability of 0.9 nats below the reference at a margin of 21 nats, both times a beta of 0.1."""
+    alarm, run = LikelihoodDisplacement(threshold=0.0, smoothing=0.0, min_margin=1.0), Logged()
+    run.step(alarm, 0.0, 2.1)
+    run.step(alarm, -0.09, 1.0)
+    assert run.log_values == [0.0, 0.0]
+    with pytest.warns(UserWarning, match=r"rewards/chosen -0.09\) while the margin is 2.10"):
+        run.step(alarm, -0.09, 2.1)
+    assert run.log_values == [0.0, 0.0, 1.0]
+
+
 def test_displacement_can_stop_the_run_and_survives_a_restart():
     alarm, run = LikelihoodDisplacement(smoothing=0.0, action="stop"), Logged()
     with pytest.warns(UserWarning, match="less likely"):
@@ -94,8 +105,10 @@ def test_displacement_can_stop_the_run_and_survives_a_restart():
 
 
 def test_displacement_refuses_senseless_settings():
-    with pytest.raises(PrefalignError, match="threshold > 0"):
-        LikelihoodDisplacement(threshold=0)
+    with pytest.raises(PrefalignError, match="threshold of at least 0, got -1"):
+        LikelihoodDisplacement(threshold=-1)
+    with pytest.raises(PrefalignError, match="min_margin of at least 0, got nan"):
+        LikelihoodDisplacement(min_margin=float("nan"))
 
 
 def test_export_reads_back_without_us(tuning, trainer, data, tmp_path):
