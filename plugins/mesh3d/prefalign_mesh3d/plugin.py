@@ -43,6 +43,13 @@ def prefalign_components() -> Iterable[Component]:
             "Distance from the reference, open edges, topology; no weights",
             papers=(DEEPMESH, MESH_RFT),
         ),
+        Component(
+            "objective",
+            "masked_dpo",
+            "prefalign_mesh3d.objectives.masked_dpo:MaskedDPO",
+            "DPO on the good faces of the chosen mesh and the bad ones of the rejected",
+            papers=(MESH_RFT,),
+        ),
         _metric("mesh_distances", "distances:MeshDistances", "Chamfer, Hausdorff, F-scores, normals"),
         _metric("mesh_integrity", "integrity:MeshIntegrity", "Closed, clean, regular, crossing itself", MESH_RFT),
         _metric("token_health", "token_health:TokenHealth", "Ended streams, bad tokens, dropped faces"),
