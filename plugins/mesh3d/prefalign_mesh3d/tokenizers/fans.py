@@ -21,6 +21,9 @@ from prefalign_mesh3d.tokenizers.umbrellas import CLOSED, LOOSE, umbrellas
 WORTH_COMPILING = 1_000_000
 _walked = 0
 
+#: Ring vertices around a centre, ascending, each with its faces there and the third corner of these, descending.
+Spokes = dict[int, list[tuple[int, int]]]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fans:
@@ -63,6 +66,7 @@ def _walk(faces: np.ndarray, count: int) -> tuple[list[int], list[int]]:
     # Number of faces in no fan yet, at each vertex.
     degree = np.diff(parts.begins).tolist()
     visited = bytearray(len(faces))
+    spokes: dict[int, Spokes] = {}
     vertices: list[int] = []
     starts: list[int] = []
     face = 0
@@ -71,10 +75,12 @@ def _walk(faces: np.ndarray, count: int) -> tuple[list[int], list[int]]:
         # The first of equals wins.
         centre = a if degree[a] >= degree[b] and degree[a] >= degree[c] else b if degree[b] >= degree[c] else c
         begin, end, kind = begins[centre], begins[centre + 1], kinds[centre]
-        used = around[begin:end]
         if kind == LOOSE:
-            ring, used = _loose_ring(centre, [f for f in used if not visited[f]], corners)
+            if centre not in spokes:
+                spokes[centre] = _spokes(centre, around[begin:end], corners)
+            ring, used = _loose_ring(centre, spokes[centre], corners, visited)
         else:
+            used = around[begin:end]
             ring = rings[begin + centre : end + centre + 1]
             if degree[centre] < end - begin:
                 ring, used = _run(ring, used, bytes([visited[f] for f in used]), degree[centre], kind == CLOSED)
@@ -130,34 +136,49 @@ def _run(ring: list[int], faces: list[int], visited: bytes, count: int, closed: 
     return ring[begin:-1] + ring[: end + 1], faces[begin:] + faces[:end]
 
 
-def _loose_ring(centre: int, faces: list[int], corners: list[int]) -> tuple[list[int], list[int]]:
-    """The ring that a walk over faces around a centre gives, whatever these are, and the faces that it used.
-
-    From the last vertex it always goes on over the first of the faces not used yet, in the order given (ascending).
-    """
-    spokes: dict[int, list[tuple[int, int]]] = {}
-    for face in faces:
+def _spokes(centre: int, faces: list[int], corners: list[int]) -> Spokes:
+    """The spokes of a centre, whatever its faces are to one another."""
+    spokes: Spokes = {}
+    for face in reversed(faces):
         first, second = (v for v in corners[3 * face : 3 * face + 3] if v != centre)
         spokes.setdefault(first, []).append((face, second))
         spokes.setdefault(second, []).append((face, first))
-    ends = [vertex for vertex, spoke in spokes.items() if len(spoke) == 1]
-    last = min(ends or spokes)
-    ring, used, taken = [last], [], set()
-    # What a vertex's iterator has passed is used and need not be looked at again.
-    ahead = {vertex: iter(spoke) for vertex, spoke in spokes.items()}
-    while True:
-        for face, other in ahead[last]:
-            if face not in taken:
-                taken.add(face)
-                used.append(face)
-                ring.append(other)
-                last = other
-                break
-        else:
+    return dict(sorted(spokes.items()))
+
+
+def _loose_ring(centre: int, spokes: Spokes, corners: list[int], visited: bytearray) -> tuple[list[int], list[int]]:
+    """The ring that a walk over unvisited faces around a centre gives, and those faces, which become visited.
+
+    From the last vertex it always goes on over the first face not visited yet. What is visited leaves the spokes on the
+    way, so that a centre of many fans is not looked through anew for each.
+    """
+    last, smallest, gone = -1, -1, []
+    for vertex, spoke in spokes.items():
+        spoke[:] = [pair for pair in spoke if not visited[pair[0]]]
+        if len(spoke) == 1:
+            last = vertex
             break
+        if not spoke:
+            gone.append(vertex)
+        elif smallest < 0:
+            smallest = vertex
+    for vertex in gone:
+        del spokes[vertex]
+    if last < 0:
+        last = smallest
+    ring, used = [last], []
+    while last in spokes:
+        spoke = spokes[last]
+        while spoke and visited[spoke[-1][0]]:
+            spoke.pop()
+        if not spoke:
+            break
+        face, last = spoke.pop()
+        visited[face] = 1
+        used.append(face)
+        ring.append(last)
     stored = corners[3 * used[0] : 3 * used[0] + 3]
-    at = stored.index(centre)
-    if stored[at - 2] != ring[0]:
+    if stored[stored.index(centre) - 2] != ring[0]:
         ring.reverse()
     return ring, used
 

@@ -94,15 +94,12 @@ def _twins(vertex: np.ndarray, ahead: np.ndarray, count: int) -> tuple[np.ndarra
     twin = np.full(len(vertex), -1)
     twin[one[opposed]], twin[two[opposed]] = two[opposed], one[opposed]
 
+    # At every vertex as many runs of faces begin as end, at sides without a twin. An edge of three faces, or of two
+    # wound against each other, has two beginnings or two ends there, so both its vertices have more than one run.
+    runs = np.bincount(vertex[twin < 0], minlength=count)
     kinds = np.full(count, CLOSED, np.uint8)
-    borders = np.bincount(vertex[twin < 0], minlength=count)
-    kinds[borders == 1] = OPEN
-    kinds[borders > 1] = LOOSE
-    # A vertex is loose too at an edge of more than two faces, or of two that are wound against each other.
-    crowded = sides[np.repeat(lengths > 2, lengths)]
-    for unfit in (crowded, one[~opposed]):
-        kinds[vertex[unfit]] = LOOSE
-        kinds[ahead[unfit]] = LOOSE
+    kinds[runs == 1] = OPEN
+    kinds[runs > 1] = LOOSE
     return twin, kinds
 
 

@@ -186,6 +186,14 @@ def test_a_full_circle_begins_near_its_centre():
     assert DeepMesh(2, 2, 4, compat=True).encode(grid).tolist() == [*apex, *a, *c, *b, 0, *d, *a]
 
 
+def test_of_vertices_as_near_the_smallest_begins():
+    """The same with apex (12 12 4), b (8 8 0) and c (15 9 0) in region 6: b is smaller, c comes first from a on."""
+    cells = np.array([(8, 0, 0), (8, 8, 0), (15, 9, 0), (12, 12, 4), (0, 0, 5)])
+    grid = canonical(cells, np.array([(3, 0, 2), (3, 2, 1), (3, 1, 4), (3, 4, 0)]), 16)
+    apex, a, b, c, d = [6, 15, 16], [4, 8, 16], [8, 16], [6, 12, 68], [0, 9, 17]
+    assert DeepMesh(2, 2, 4).encode(grid).tolist() == [*apex, *b, *d, *a, *c, *b]
+
+
 def test_compact_is_shorter_on_public_meshes(models):
     """Over the public meshes the mean saving is at least 8 %."""
     compact, compat = DeepMesh(), DeepMesh(compat=True)
