@@ -74,6 +74,7 @@ def prefalign_presets() -> str:
 def prefalign_commands() -> Iterable[Command]:
     """List the commands."""
     return (
+        Command("curate", "prefalign_mesh3d.commands.curate:main", "Mesh files to a training set, rejects by reason"),
         Command("tokenize", "prefalign_mesh3d.commands.tokenize:main", "Meshes to tokens, and what they cost"),
         Command("detokenize", "prefalign_mesh3d.commands.detokenize:main", "Token files back to meshes"),
         Command("score", "prefalign_mesh3d.commands.score:main", "Every figure of a mesh, beside a reference or alone"),

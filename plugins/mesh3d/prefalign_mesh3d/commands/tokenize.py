@@ -77,7 +77,12 @@ def tokenize_file(path: Path, how: MeshTokenizer, target: Path | None = None) ->
     return Row(str(path), len(grid.faces), len(tokens), per_face, ratio, same, seconds)
 
 
-def _settings(text: str) -> dict[str, Any]:
+def json_settings(text: str) -> dict[str, Any]:
+    """The arguments of a tokenizer, given on the command line.
+
+    Raises:
+        PrefalignError: for what is no JSON object.
+    """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -122,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        how = tokenizer(options.tokenizer, **_settings(options.settings))
+        how = tokenizer(options.tokenizer, **json_settings(options.settings))
         targets = target_files(options.files, options.out, ".npz") if options.out else [None] * len(options.files)
     except PrefalignError as error:
         print(f"error: {error}", file=sys.stderr)

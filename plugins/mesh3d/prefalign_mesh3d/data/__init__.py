@@ -1,1 +1,1 @@
-"""From files of meshes to training sets."""
+"""Mesh files to training sets: checks, placing, face-count buckets, tokens, augmentation."""

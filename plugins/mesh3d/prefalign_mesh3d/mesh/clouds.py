@@ -11,7 +11,7 @@ import numpy as np
 from prefalign.interfaces import Media, RecordError
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.files import mesh_from_bytes
-from prefalign_mesh3d.mesh.grid import frame_of
+from prefalign_mesh3d.mesh.grid import Frame, frame_of
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.sampling import surface_points
 
@@ -22,17 +22,19 @@ POINTS = "points"
 MESH = "mesh"
 
 
-def cloud_of(mesh: Mesh, count: int, seed: int) -> np.ndarray:
+def cloud_of(mesh: Mesh, count: int, seed: int, frame: Frame | None = None) -> np.ndarray:
     """(count, 6) float32 points of a mesh's surface with their normals, placed in the cube [-1, 1].
 
     Args:
         mesh: in any unit.
+        count: points drawn.
         seed: of the draw.
+        frame: that places it; None for its own.
 
     Raises:
         MeshError: for a mesh without area.
     """
-    placed = Mesh(frame_of(mesh).place(mesh.vertices), mesh.faces)
+    placed = Mesh((frame or frame_of(mesh)).place(mesh.vertices), mesh.faces)
     drawn = surface_points(placed, count, seed)
     return np.concatenate([drawn.points, drawn.normals], axis=1).astype(np.float32)
 

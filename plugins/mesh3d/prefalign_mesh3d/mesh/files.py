@@ -44,19 +44,22 @@ def read_mesh(path: Path, limits: Limits | None = None, within: Path | None = No
     return _mesh(data, kind, str(path), limits, path.parent)
 
 
-def mesh_from_bytes(data: bytes, file_type: str, name: str, limits: Limits | None = None) -> Mesh:
-    """The same for a file's bytes, which must hold all there is.
+def mesh_from_bytes(
+    data: bytes, file_type: str, name: str, limits: Limits | None = None, folder: Path | None = None
+) -> Mesh:
+    """The same for a file's bytes.
 
     Args:
         data: the bytes.
         file_type: suffix without the dot.
         name: what errors call it.
         limits: what is read at most.
+        folder: where a glTF file's buffers may lie; None where the bytes must hold all there is.
     """
     limits = limits or Limits()
     if len(data) > limits.file_bytes:
         raise MeshFileError(name, f"{len(data):,} bytes, and the limit is {limits.file_bytes:,}", Refusal.LARGE)
-    return _mesh(data, _known(file_type, name, READABLE), name, limits, None)
+    return _mesh(data, _known(file_type, name, READABLE), name, limits, folder)
 
 
 def write_mesh(mesh: Mesh, path: Path) -> None:
