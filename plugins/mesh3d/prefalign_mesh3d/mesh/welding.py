@@ -14,8 +14,7 @@ def welded(mesh: Mesh) -> Mesh:
     would otherwise be full of open edges. Positions are compared exactly: what lies apart stays apart.
     """
     used, corners = np.unique(mesh.faces, return_inverse=True)
-    # Adding 0 turns -0.0 into 0.0, which is the same place.
-    unique, index = np.unique(mesh.vertices[used] + 0.0, axis=0, return_inverse=True)
+    unique, index = np.unique(mesh.vertices[used], axis=0, return_inverse=True)
     return Mesh(unique, index.ravel()[corners].reshape(-1, 3))
 
 

@@ -44,6 +44,18 @@ def test_points_are_uniform_within_a_face():
     assert abs(np.mean(found[:, 0] ** 2) - 1 / 6) < 0.005
 
 
+def test_a_draw_at_the_very_end_falls_on_a_face_with_area(monkeypatch):
+    """A number just below 1 times the whole area may round up to it; the last face, of no area, is not meant."""
+
+    class Ones:
+        def random(self, shape):
+            return np.ones(shape)
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Ones())
+    mesh = Mesh(PLATES.vertices, PLATES.faces[[0, 2, 1]])
+    assert surface_points(mesh, 2, 0).faces.tolist() == [1, 1]
+
+
 def test_the_seed_decides():
     first, again, other = (surface_points(PLATES, 10, seed).points for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)

@@ -41,8 +41,7 @@ def degenerate_faces(mesh: Mesh) -> np.ndarray:
     sides = b - a, c - b, a - c
     longest = np.sqrt(np.max([dotted(side, side) for side in sides], axis=0))
     doubled = crossed(sides[0], sides[2])
-    repeated = (mesh.faces == np.roll(mesh.faces, 1, axis=1)).any(1)
-    return repeated | (np.sqrt(dotted(doubled, doubled)) <= FLAT_HEIGHT * longest)
+    return np.asarray(np.sqrt(dotted(doubled, doubled)) <= FLAT_HEIGHT * longest)
 
 
 def degenerate_ratio(mesh: Mesh) -> float:

@@ -61,6 +61,16 @@ def test_a_flipped_face_disagrees_with_its_three_neighbours(cube):
     assert is_watertight(edges)
 
 
+def test_closed_parts_that_share_an_edge_are_not_watertight():
+    """Two tetrahedra on one edge: it has four faces, the ten others two."""
+    one = [[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]]
+    other = [[0, 1, 4], [0, 5, 1], [0, 4, 5], [1, 5, 4]]
+    edges = edges_of(flat(one + other))
+    assert sorted(edges.faces) == [2] * 10 + [4]
+    assert boundary_edge_ratio(edges) == 0
+    assert not is_watertight(edges)
+
+
 def test_repeated_and_collapsed_faces_close_no_hole(open_cube):
     """A sheet laid twice, once either way round, has every edge twice and would count as closed."""
     faces = np.concatenate([open_cube.faces, open_cube.faces[:, ::-1], [[0, 0, 1], [2, 3, 3]]])

@@ -31,6 +31,12 @@ def test_smallest_angles_in_any_unit(scale):
     assert degenerate_faces(Mesh(POINTS * scale, FACES)).tolist() == [False, False, False, True, True]
 
 
+def test_a_small_face_is_not_a_flat_one():
+    """Sides of 1e-6 in a shape of side 1: its height is a hundred times the limit, its area far below it."""
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1e-6, 0, 0], [0, 1e-6, 0], [0.5, 1e-9, 0]])
+    assert degenerate_faces(Mesh(points, [[0, 1, 2], [0, 3, 4], [0, 1, 5]])).tolist() == [False, False, True]
+
+
 def test_ratios():
     mesh = Mesh(POINTS, FACES)
     assert degenerate_ratio(mesh) == 2 / 5
