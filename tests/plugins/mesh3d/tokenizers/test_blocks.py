@@ -195,7 +195,7 @@ def test_of_vertices_as_near_the_smallest_begins():
 
 
 def test_an_equal_block_of_another_region_is_not_near():
-    """Apex (4 4 4) 2 and X (12 4 4) 3 both have block 15, in regions 0 and 4; d (0 0 5) 4 is in region 0: d is nearer."""
+    """Apex (4 4 4) 2 and X (12 4 4) 3 have block 15, of regions 0 and 4; d (0 0 5) 4 lies in region 0 and is nearer."""
     cells = np.array([(8, 0, 0), (0, 8, 0), (4, 4, 4), (12, 4, 4), (0, 0, 5)])
     grid = canonical(cells, np.array([(2, 0, 3), (2, 3, 1), (2, 1, 4), (2, 4, 0)]), 16)
     apex, a, x, b = [0, 15, 16], [4, 8, 16], [15, 16], [2, 8, 16]
