@@ -75,13 +75,14 @@ def spans_to_weights(response: Response, spans: np.ndarray, record_id: str) -> l
         RecordError: for a segment on another axis or past the end.
     """
     weights = np.ones(len(spans))
-    positions = np.arange(len(spans))
+    inside: np.ndarray | slice
     for segment in response.segments:
         if segment.axis == "char":
             limit, inside = spans.max(initial=0), (spans[:, 0] < segment.stop) & (spans[:, 1] > segment.start)
             inside &= spans[:, 0] < spans[:, 1]
         elif segment.axis == "token":
-            limit, inside = len(spans), (positions >= segment.start) & (positions < segment.stop)
+            # A slice: long responses come with thousands of segments.
+            limit, inside = len(spans), slice(segment.start, segment.stop)
         else:
             problem = f"a token model reads segments on the axes 'char' and 'token', not {segment.axis!r}"
             raise RecordError(problem, field="segments", record_id=record_id)

@@ -17,6 +17,7 @@ SPANS = np.array([[0, 3], [3, 7], [7, 9], [0, 0]])  # three words and the end to
         (Segment(2, 4, 5.0), [5, 5, 1, 1]),  # a token that is touched is marked whole
         (Segment(0, 100, -1.0), [-1, -1, -1, 1]),
         (Segment(3, 4, 0.0, axis="token"), [1, 1, 1, 0]),
+        (Segment(1, 9, 0.0, axis="token"), [1, 0, 0, 0]),
     ],
 )
 def test_a_segment_marks_the_tokens_that_it_meets(segment, weights):
