@@ -30,7 +30,12 @@ from prefalign_mesh3d.metrics.functional.fidelity import cloud_from, fidelity
 from prefalign_mesh3d.metrics.functional.integrity import integrity
 from prefalign_mesh3d.metrics.functional.intersections import self_intersections
 from prefalign_mesh3d.metrics.functional.quads import quads
-from prefalign_mesh3d.metrics.functional.topology import components, euler_number, valence_regularity
+from prefalign_mesh3d.metrics.functional.topology import (
+    components,
+    euler_number,
+    non_manifold_vertex_ratio,
+    valence_regularity,
+)
 from prefalign_mesh3d.metrics.functional.topology_score import topology_score
 from prefalign_mesh3d.metrics.functional.triangles import degenerate_ratio, smallest_angles
 
@@ -69,6 +74,7 @@ def works(mesh: Mesh) -> dict[str, Callable[[], object]]:
         "all distances with both draws, 10,000 points": lambda: drawn_and_compared(mesh, 10_000),
         "edges: boundary, non-manifold, watertight, winding": lambda: edges_of(mesh),
         "components": lambda: components(edges),
+        "fans at vertices": lambda: non_manifold_vertex_ratio(mesh),
         "Euler number": lambda: euler_number(mesh, edges),
         "valences": lambda: valence_regularity(edges, merged),
         "angles and degenerate faces": lambda: (smallest_angles(mesh), degenerate_ratio(mesh)),

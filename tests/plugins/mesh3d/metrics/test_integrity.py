@@ -1,12 +1,16 @@
 """Figures without a reference, of one mesh and of many."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 
+from prefalign_mesh3d.mesh.files import read_mesh
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.welding import welded
+from prefalign_mesh3d.metrics.functional.edges import distinct_faces
 from prefalign_mesh3d.metrics.functional.integrity import integrity
 from prefalign_mesh3d.metrics.integrity import MeshIntegrity
 
@@ -20,6 +24,7 @@ def test_a_cube(cube):
             "watertight": 1,
             "boundary_edge_ratio": 0,
             "non_manifold_edge_ratio": 0,
+            "non_manifold_vertex_ratio": 0,
             "winding_ratio": 1,
             "components": 1,
             "euler_number": 2,
@@ -76,6 +81,26 @@ def test_crossing_can_be_left_out(cube):
     assert np.isnan(integrity(cube, crossing=False).self_intersections)
 
 
+SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "mesh3d"
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public meshes are not there")
+@pytest.mark.parametrize("name", [file.name for file in sorted(SHARED.glob("*"))] if SHARED.is_dir() else [])
+def test_public_meshes_against_trimesh(name):
+    """Watertight, winding, components and Euler number; and open edges, where the reference tells the share."""
+    mesh = welded(read_mesh(SHARED / name))
+    mesh = Mesh(mesh.vertices, mesh.faces[distinct_faces(mesh)])
+    found, theirs = integrity(mesh, crossing=False), trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert bool(found.watertight) == theirs.is_watertight
+    assert (found.winding_ratio == 1) == theirs.is_winding_consistent
+    assert found.components == theirs.body_count
+    assert found.euler_number == theirs.euler_number
+    known = {"suzanne.ply": 0.0285, "monkey.glb": 0.0285, "teapot.stl": 0.0466, "bunny.ply": 0.0088}
+    if name in known:
+        assert found.boundary_edge_ratio == pytest.approx(known[name], abs=5e-5)
+
+
 @pytest.mark.oracle
 def test_against_open3d(cube, open_cube):
     """Its watertight meshes are edge- and vertex-manifold, closed, and do not cross themselves."""
@@ -88,5 +113,6 @@ def test_against_open3d(cube, open_cube):
         found = integrity(mesh)
         assert bool(found.watertight and not found.self_intersections) == theirs.is_watertight()
         assert bool(found.self_intersections) == theirs.is_self_intersecting()
+        assert (found.non_manifold_vertex_ratio == 0) == theirs.is_vertex_manifold()
         assert (found.non_manifold_edge_ratio == 0) == theirs.is_edge_manifold(allow_boundary_edges=True)
         assert found.euler_number == theirs.euler_poincare_characteristic()

@@ -39,3 +39,14 @@ def test_processes_add_up():
     assert parts[0].compute() == whole.compute() == pytest.approx({"a": 3.0, "valid": 0.75, "meshes": 4})
     whole.reset()
     assert whole.meshes == whole.measured == whole.totals == 0
+
+
+def test_states_are_summed_where_processes_meet():
+    """What torchmetrics gathers over processes, here from a second one that has seen a 5 and an invalid mesh."""
+    other = Means(["a"])
+    other.update({"a": 5.0})
+    other.update(None)
+    theirs = iter([other.totals, other.counts, other.meshes, other.measured])
+    here = Means(["a"], dist_sync_fn=lambda state, group: [state, next(theirs)], distributed_available_fn=lambda: True)
+    here.update({"a": 1.0})
+    assert here.compute() == pytest.approx({"a": 3.0, "valid": 2 / 3, "meshes": 3})

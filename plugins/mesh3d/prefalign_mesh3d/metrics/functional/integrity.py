@@ -14,7 +14,12 @@ from prefalign_mesh3d.metrics.functional.edges import (
 )
 from prefalign_mesh3d.metrics.functional.intersections import self_intersecting_ratio, self_intersections
 from prefalign_mesh3d.metrics.functional.quads import quads
-from prefalign_mesh3d.metrics.functional.topology import components, euler_number, valence_regularity
+from prefalign_mesh3d.metrics.functional.topology import (
+    components,
+    euler_number,
+    non_manifold_vertex_ratio,
+    valence_regularity,
+)
 from prefalign_mesh3d.metrics.functional.topology_score import topology_score
 from prefalign_mesh3d.metrics.functional.triangles import degenerate_ratio, sliver_ratio, smallest_angles
 
@@ -27,6 +32,7 @@ class Integrity:
         faces: F, all of them.
         watertight: 1 where every edge has two faces, else 0.
         boundary_edge_ratio, non_manifold_edge_ratio: shares of edges, in [0, 1].
+        non_manifold_vertex_ratio: share of vertices whose faces are no single fan, in [0, 1].
         winding_ratio: share of the edges between two faces at which these agree what is outside.
         components: parts that no edge connects.
         euler_number: V - E + F.
@@ -44,6 +50,7 @@ class Integrity:
     watertight: float
     boundary_edge_ratio: float
     non_manifold_edge_ratio: float
+    non_manifold_vertex_ratio: float
     winding_ratio: float
     components: int
     euler_number: int
@@ -79,6 +86,7 @@ def integrity(mesh: Mesh, crossing: bool = True) -> Integrity:
         watertight=float(is_watertight(edges)),
         boundary_edge_ratio=boundary_edge_ratio(edges),
         non_manifold_edge_ratio=non_manifold_edge_ratio(edges),
+        non_manifold_vertex_ratio=non_manifold_vertex_ratio(mesh),
         winding_ratio=winding_ratio(edges),
         components=components(edges),
         euler_number=euler_number(mesh, edges),

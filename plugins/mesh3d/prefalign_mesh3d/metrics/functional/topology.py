@@ -1,4 +1,4 @@
-"""Counts that no bending of a mesh changes: components, Euler number, regularity of vertices."""
+"""Counts that no bending of a mesh changes: components, fans, Euler number, regularity of vertices."""
 
 from __future__ import annotations
 
@@ -18,6 +18,31 @@ def components(edges: Edges) -> int:
     ends = ends.reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(used), len(used)))
     return int(connected_components(graph, directed=False, return_labels=False))
+
+
+def non_manifold_vertex_ratio(mesh: Mesh | GridMesh) -> float:
+    """Share of the vertices that faces use at which these are no single fan, in [0, 1].
+
+    Two faces at a vertex are of one fan if steps over edges of that vertex lead from one to the other. Where two parts
+    touch in a vertex, it has two fans.
+
+    Raises:
+        MeshError: for a mesh without a face that has three different corners.
+    """
+    faces = distinct_faces(mesh)
+    if not len(faces):
+        raise MeshError(f"the mesh has no vertex in use: none of its {len(mesh.faces)} faces has different corners")
+    corners = mesh.faces[faces]
+    # Sides at a vertex: each face has two, which it links; equal ones are of equal key. Side i runs from corner i on.
+    ends = np.roll(corners, -1, axis=1)
+    count = len(mesh.vertices)
+    ahead, behind = corners * count + ends, corners * count + np.roll(corners, 1, axis=1)
+    keys, sides = np.unique(np.stack([ahead.ravel(), behind.ravel()]), return_inverse=True)
+    one, other = sides.reshape(2, -1)
+    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(keys), len(keys)))
+    fan = connected_components(graph, directed=False)[1]
+    fans = np.bincount(np.unique(np.stack([keys // count, fan]), axis=1)[0])
+    return float(np.mean(fans[fans > 0] > 1))
 
 
 def euler_number(mesh: Mesh | GridMesh, edges: Edges) -> int:
@@ -53,4 +78,4 @@ def valence_regularity(edges: Edges, merged: Quads | None = None) -> float:
     return float(np.mean(valence[inner] == (6 if merged is None else 4))) if inner.any() else float("nan")
 
 
-__all__ = ["components", "euler_number", "valence_regularity"]
+__all__ = ["components", "euler_number", "non_manifold_vertex_ratio", "valence_regularity"]

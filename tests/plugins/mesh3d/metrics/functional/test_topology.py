@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.metrics.functional.edges import edges_of
 from prefalign_mesh3d.metrics.functional.quads import quads
-from prefalign_mesh3d.metrics.functional.topology import components, euler_number, valence_regularity
+from prefalign_mesh3d.metrics.functional.topology import (
+    components,
+    euler_number,
+    non_manifold_vertex_ratio,
+    valence_regularity,
+)
 
 
 def plain(shape):
@@ -41,6 +48,29 @@ def test_vertices_without_a_face_and_repeats_count_for_nothing(cube):
 def test_parts_that_touch_in_a_vertex_are_one():
     assert components(edges_of(Mesh(np.zeros((5, 3)), [[0, 1, 2], [2, 3, 4]]))) == 1
     assert components(edges_of(Mesh(np.zeros((6, 3)), [[0, 1, 2], [5, 3, 4]]))) == 2
+
+
+def test_fans():
+    """Two triangles on one vertex are two fans there; three pages of a book are one at each end of the spine."""
+    assert non_manifold_vertex_ratio(Mesh(np.zeros((5, 3)), [[0, 1, 2], [2, 3, 4]])) == 1 / 5
+    assert non_manifold_vertex_ratio(Mesh(np.zeros((5, 3)), [[0, 1, 2], [1, 0, 3], [0, 1, 4]])) == 0
+    assert non_manifold_vertex_ratio(Mesh(np.zeros((9, 3)), [[0, 1, 2], [2, 1, 3], [8, 8, 2]])) == 0
+    with pytest.raises(MeshError, match="none of its 1 faces"):
+        non_manifold_vertex_ratio(Mesh(np.zeros((2, 3)), [[0, 1, 1]]))
+
+
+@pytest.mark.oracle
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 6), min_size=3, max_size=3, unique=True), min_size=1, max_size=9))
+def test_fans_against_open3d(faces):
+    open3d = pytest.importorskip("open3d")
+    distinct = np.unique(np.sort(faces, 1), axis=0)
+    mesh = Mesh(np.arange(21.0).reshape(7, 3), distinct)
+    shape = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(distinct.astype(np.int32))
+    )
+    expected = len(shape.get_non_manifold_vertices()) / len(np.unique(distinct))
+    assert non_manifold_vertex_ratio(mesh) == expected
 
 
 def test_valences():
