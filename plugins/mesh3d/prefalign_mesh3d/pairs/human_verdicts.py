@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,13 +24,15 @@ class Votes:
         tie: how many found them equal.
         neither: how many found both too bad to be compared.
         by: the verdicts behind the counts.
+        named: where each named annotator's verdict stands.
     """
 
     first: int = 0
     second: int = 0
     tie: int = 0
     neither: int = 0
-    by: tuple[HumanVerdict, ...] = ()
+    by: list[HumanVerdict] = field(default_factory=list)
+    named: dict[str, str] = field(default_factory=dict)
 
     def add(self, verdict: HumanVerdict) -> None:
         """Count one more.
@@ -37,18 +40,19 @@ class Votes:
         Raises:
             RecordError: if its annotator has judged the two already.
         """
-        for earlier in self.by:
-            if verdict.annotator is not None and earlier.annotator == verdict.annotator:
+        if verdict.annotator is not None:
+            if verdict.annotator in self.named:
                 problem = (
                     f"{verdict.annotator!r} has judged responses {verdict.a} and {verdict.b} already "
-                    f"({earlier.place}); keep one of the verdicts"
+                    f"({self.named[verdict.annotator]}); keep one of the verdicts"
                 )
                 raise RecordError(problem, field="annotator", record_id=verdict.record, where=verdict.place)
+            self.named[verdict.annotator] = verdict.place
         word: str = verdict.verdict
         if word in ("a", "b"):
             word = "first" if (word == "a") == (verdict.a < verdict.b) else "second"
         setattr(self, word, getattr(self, word) + 1)
-        self.by = (*self.by, verdict)
+        self.by.append(verdict)
 
     @property
     def rejects_both(self) -> bool:
@@ -110,7 +114,9 @@ class HumanVerdicts:
         for record, votes in self._votes.items():
             if record not in known:
                 place = next(iter(votes.values())).by[0].place
-                raise PrefalignError(f"{place}: {unknown_name('record', record, known)}")
+                # There may be a hundred thousand of them: a message names the near ones, or a few.
+                shown = difflib.get_close_matches(record, known, cutoff=0.5) or sorted(known)[:5]
+                raise PrefalignError(f"{place}: {unknown_name('record', record, shown)}")
 
     def of(self, record: PreferenceRecord) -> dict[tuple[int, int], Votes]:
         """The votes on a record's pairs by indices of the responses, the smaller first, ascending.
@@ -122,8 +128,8 @@ class HumanVerdicts:
         for (_, second), votes in found.items():
             if second >= len(record.responses):
                 problem = f"there is no response {second}; the record has {len(record.responses)}, counted from 0"
-                field = "b" if votes.by[0].b == second else "a"
-                raise RecordError(problem, field=field, record_id=record.id, where=votes.by[0].place)
+                column = "b" if votes.by[0].b == second else "a"
+                raise RecordError(problem, field=column, record_id=record.id, where=votes.by[0].place)
         return dict(sorted(found.items()))
 
     def settings(self) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def test_verdicts_about_records_that_are_not_there(people):
         people().check(["r", "table"])
     with pytest.raises(PrefalignError, match="line 2: unknown record 'chair-1'; did you mean 'chair-01'"):
         people("record,a,b,verdict\nchair-1,0,1,a\n").check(["chair-01", "bed-02"])
+    with pytest.raises(PrefalignError, match=r"unknown record 's'; known: 100, 101, 102, 103, 104$"):
+        people("record,a,b,verdict\ns,0,1,a\n").check(map(str, range(100, 1000)))
 
 
 @pytest.mark.parametrize(("a", "b", "field"), [(0, 2, "b"), (2, 0, "a")])
