@@ -76,7 +76,6 @@ def read_verdict_file(path: Path) -> Iterator[HumanVerdict]:
 
 
 def _verdict(row: Mapping[str, Any], place: str) -> HumanVerdict:
-    _check_columns(list(row))
     record, verdict = as_text(row["record"], "record"), as_text(row["verdict"], "verdict")
     annotator = row.get("annotator")
     who = None if annotator is None or annotator == "" else as_text(annotator, "annotator")
@@ -120,10 +119,12 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
+        row: Mapping[str, Any] = {}
         try:
             row = decode_line(line)
+            _check_columns(list(row))
         except RecordError as error:
-            raise error.located(f"{path.name}, line {number}") from None
+            raise error.located(f"{path.name}, line {number}", _shown_id(row)) from None
         yield number, row
 
 
