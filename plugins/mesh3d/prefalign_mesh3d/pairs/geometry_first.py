@@ -11,7 +11,8 @@ import numpy as np
 from prefalign.data.stages import paired
 from prefalign.interfaces import PrefalignError, PreferenceRecord, Stage, StageReport
 from prefalign_mesh3d.pairs.criteria import Criterion, drop_many
-from prefalign_mesh3d.pairs.human_verdicts import HumanVerdicts, decided
+from prefalign_mesh3d.pairs.human_pairs import decided
+from prefalign_mesh3d.pairs.human_verdicts import HumanVerdicts
 
 
 class GeometryFirst(Stage):

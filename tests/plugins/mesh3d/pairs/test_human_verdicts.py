@@ -6,7 +6,8 @@ import json
 import pytest
 
 from prefalign.interfaces import Pair, PrefalignError, RecordError
-from prefalign_mesh3d.pairs.human_verdicts import HumanPairs, HumanVerdicts
+from prefalign_mesh3d.pairs.human_pairs import HumanPairs
+from prefalign_mesh3d.pairs.human_verdicts import HumanVerdicts
 
 TABLE = """record,a,b,verdict,annotator
 r,0,1,a,ann
