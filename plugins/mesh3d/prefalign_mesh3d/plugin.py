@@ -6,6 +6,7 @@ from prefalign.hooks import API, Command, Component, PluginInfo, hookimpl
 
 DEEPMESH = "2503.15265"
 MESH_RFT = "2505.16761"
+DREAM_REWARD = "2403.14613"
 
 
 @hookimpl
@@ -16,7 +17,7 @@ def prefalign_plugin() -> PluginInfo:
         api=API,
         summary="Meshes: tokenizers, point-cloud-conditioned generators, rewards and metrics of geometry",
         modalities=("mesh",),
-        papers=(DEEPMESH, MESH_RFT),
+        papers=(DEEPMESH, MESH_RFT, DREAM_REWARD),
     )
 
 
@@ -42,6 +43,19 @@ def prefalign_components() -> Iterable[Component]:
             "prefalign_mesh3d.rewards.geometry:GeometryReward",
             "Distance from the reference, open edges, topology; no weights",
             papers=(DEEPMESH, MESH_RFT),
+        ),
+        Component(
+            "reward",
+            "view_averaged",
+            "prefalign_mesh3d.rewards.appearance:ViewAveraged",
+            "Any judge of pictures, CLIP for one, averaged over the sides of a mesh",
+        ),
+        Component(
+            "reward",
+            "multi_view",
+            "prefalign_mesh3d.rewards.multi_view:MultiViewReward",
+            "A head over frozen vectors of several sides, trained by rankings",
+            papers=(DREAM_REWARD,),
         ),
         Component(
             "objective",
