@@ -26,11 +26,15 @@ from prefalign_mesh3d.mesh.errors import MeshError, MeshFileError
 from prefalign_mesh3d.mesh.files import READABLE, Limits, mesh_from_bytes
 from prefalign_mesh3d.mesh.grid import HALF_SIDE, Frame, frame_of, quantise, used_vertices
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.normals import face_normals
 from prefalign_mesh3d.mesh.opening import read_file
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
 
 #: Reasons beside those of `Refusal` and of `Quality`.
 DEGENERATE, DUPLICATE, UNPRINTABLE = "degenerate", "duplicate", "unprintable name"
+
+#: A process takes seconds to begin, so that each gets at least so many files.
+FILES_PER_WORKER = 64
 
 #: A mesh that was placed stays where it is.
 _PLACED = Frame((0.0, 0.0, 0.0), 1.0)
@@ -92,7 +96,8 @@ def curate(
         out: the Parquet file. It has no rows if no mesh is kept.
         tokenizer: of the meshes; its levels are the grid.
         settings: how.
-        workers: processes. With more than one, the calling script must be importable, as `multiprocessing` wants it.
+        workers: most processes; few files take fewer. With more than one, the calling script must be importable, as
+            `multiprocessing` wants it.
         progress: show a bar.
 
     Returns:
@@ -151,11 +156,15 @@ def _files(sources: Path | Sequence[Path]) -> tuple[list[str], dict[str, int]]:
 def _mapped(
     look: Callable[[str], _Kept | Rejected], names: Sequence[str], workers: int
 ) -> Iterator[Iterable[_Kept | Rejected]]:
+    workers = min(workers, len(names) // FILES_PER_WORKER)
     if workers <= 1:
         yield map(look, names)
         return
-    # Forking a process that runs threads, as torch and pyarrow do, may leave the child waiting for ever.
-    context = multiprocessing.get_context("spawn")
+    # Forking this process, which may run threads of torch and pyarrow, could leave a child waiting for ever. A server
+    # that has only imported what is needed is forked instead.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload([__name__, "trimesh"])
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
             yield pool.map(look, names, chunksize=max(1, min(16, len(names) // (4 * workers))))
@@ -204,6 +213,8 @@ def _tokenised(mesh: Mesh, name: str, data: bytes, tokenizer: MeshTokenizer, set
     mesh = Mesh(mesh.vertices[used], faces)
     frame = frame_of(mesh)
     grid = quantise(mesh, tokenizer.levels, frame)
+    if not face_normals(mesh)[1].any():
+        return Rejected(name, DEGENERATE, f"none of its {len(faces)} faces has any area")
     if not len(grid.faces):
         return Rejected(name, DEGENERATE, f"none of its {len(faces)} faces has three corners on the grid")
     found = figures(grid, len(faces))

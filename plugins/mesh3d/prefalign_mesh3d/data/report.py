@@ -119,7 +119,7 @@ class CurationReport:
     def as_text(self, examples: int = 2) -> str:
         """Three tables: buckets, reasons, and the first files of each reason."""
         rows = [[name, *_cells(bucket)] for name, bucket in [*self.buckets.items(), ("all", self.total)]]
-        text = render_table(["faces", "meshes", "tokens", "longest", "tokens per face", "watertight"], rows)
+        text = render_table(["bucket", "meshes", "faces", "tokens", "longest", "tokens per face", "watertight"], rows)
         text += f"\n\n{self.total.meshes} of {self.files} files kept, {self.records} records"
         if self.passed_over:
             others = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.passed_over.items())
@@ -139,9 +139,9 @@ class CurationReport:
 
 def _cells(bucket: Bucket) -> list[str]:
     if not bucket.meshes:
-        return ["0", "0", "0", "", ""]
+        return ["0", "0", "0", "0", "", ""]
     shares = (f"{bucket.tokens / bucket.faces:.3f}", f"{bucket.watertight / bucket.meshes:.3f}")
-    return [str(bucket.meshes), str(bucket.tokens), str(bucket.longest), *shares]
+    return [str(bucket.meshes), str(bucket.faces), str(bucket.tokens), str(bucket.longest), *shares]
 
 
 __all__ = ["Bucket", "CurationReport", "Rejected", "bucket_name"]
