@@ -57,10 +57,10 @@ class Scores:
         if self.distances:
             how = "{placement}, frame of {frame}; {samples} points to {to}, seed {seed}".format_map(self.settings)
             rows += [["distance", name, _spoken(value), how] for name, value in self.distances.items()]
-        how = self.tokens.get("tokenizer", {})
-        rows += [
-            ["tokens", name, _spoken(value), how["name"]] for name, value in self.tokens.items() if value is not how
-        ]
+        if self.tokens:
+            coder = self.tokens["tokenizer"]["name"]
+            figures = {name: value for name, value in self.tokens.items() if name != "tokenizer"}
+            rows += [["tokens", name, _spoken(value), coder] for name, value in figures.items()]
         beside = f" beside {self.reference}" if self.reference else ""
         return f"{self.file}{beside}\n\n{render_table(['', 'figure', 'value', 'depends on'], rows)}"
 
@@ -78,7 +78,7 @@ def score_file(file: Path, reference: Path | None, how: Comparison, name: str | 
     Args:
         file: a mesh, or ids that `prefalign mesh3d tokenize --out` wrote.
         reference: a mesh.
-        how: distances are measured.
+        how: the two are compared.
         name: of a tokenizer through which the mesh goes first; its figures are then the best that its model can reach.
 
     Raises:
@@ -88,29 +88,26 @@ def score_file(file: Path, reference: Path | None, how: Comparison, name: str | 
     mesh, tokens = _mesh(file, name)
     try:
         alone = asdict(integrity(mesh))
-        distances = {}
-        if reference is not None:
-            whole = welded(read_mesh(reference))
-            figures = how.figures(mesh, whole, str(reference))
-            if figures is None:
-                raise MeshError("no points can be drawn from the mesh: its faces have no area")
-            distances = figures
     except MeshError as error:
         raise PrefalignError(f"{file}: {error}") from error
     settings: dict[str, Any] = {"topology_score": DIALECT, "sliver_degrees": SLIVER_DEGREES}
-    if reference is not None:
-        frame = how.placement.frame_of(whole)
-        settings |= {**how.settings(), "reference_centre": list(frame.centre), "reference_scale": frame.scale}
-    return Scores(str(file), str(reference) if reference else None, alone, settings, distances, tokens)
+    if reference is None:
+        return Scores(str(file), None, alone, settings, tokens=tokens)
+    whole = welded(read_mesh(reference))
+    distances = how.figures(mesh, whole, str(reference))
+    if distances is None:
+        raise PrefalignError(f"{file}: no points can be drawn from the mesh: its faces have no area")
+    frame = how.placement.frame_of(whole)
+    settings |= {**how.settings(), "reference_centre": list(frame.centre), "reference_scale": frame.scale}
+    return Scores(str(file), str(reference), alone, settings, distances, tokens)
 
 
 def _mesh(file: Path, name: str | None) -> tuple[Mesh, dict[str, Any]]:
     if file.suffix == ".npz":
         held = read_tokens(file)
         if name is not None and name != held.tokenizer.name:
-            raise PrefalignError(
-                f"{file}: its tokens are of {held.tokenizer.name}, not of {name}; leave --tokenizer out"
-            )
+            wrote = held.tokenizer.name
+            raise PrefalignError(f"{file}: its tokens are of {wrote}, not of {name}; leave --tokenizer out")
     elif name is None:
         return welded(read_mesh(file)), {}
     else:

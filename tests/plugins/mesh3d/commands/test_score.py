@@ -128,7 +128,8 @@ def test_what_cannot_be_measured(files, capsys):
         ([str(files / "empty.obj")], "empty.obj"),
         ([str(files / "missing.obj")], "missing.obj"),
         ([str(files / "flat.obj"), "--reference", sphere], "flat.obj: no points can be drawn from the mesh"),
-        ([sphere, "--reference", str(files / "flat.obj")], "flat.obj: no points can be drawn"),
+        ([sphere, "--reference", str(files / "flat.obj")], f"error: {files / 'flat.obj'}: no points can be drawn"),
+        ([sphere, "--reference", str(files / "none.obj")], f"error: {files / 'none.obj'}: "),
         ([sphere, "--tokenizer", "coord8"], "tokenizer 'coord8'; did you mean 'coord9'"),
         ([sphere, "--reference", sphere, "--samples", "0"], "expected samples >= 1"),
     ):

@@ -10,6 +10,7 @@ import trimesh
 from prefalign_mesh3d.mesh.files import read_mesh
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.welding import welded
+from prefalign_mesh3d.metrics.functional import sweep
 from prefalign_mesh3d.metrics.functional.edges import distinct_faces
 from prefalign_mesh3d.metrics.functional.integrity import integrity
 from prefalign_mesh3d.metrics.integrity import MeshIntegrity
@@ -79,6 +80,14 @@ def test_crossing_can_be_left_out(cube):
     metric.update([cube])
     assert not [name for name in metric.compute() if name.startswith("self_")]
     assert np.isnan(integrity(cube, crossing=False).self_intersections)
+
+
+def test_a_heap_has_all_figures_but_one(cube, monkeypatch):
+    monkeypatch.setattr(sweep, "MOST_CANDIDATES", 5)
+    found = integrity(cube)
+    assert np.isnan(found.self_intersections)
+    assert np.isnan(found.self_intersecting_ratio)
+    assert found.watertight == 1
 
 
 SHARED = Path(__file__).parents[4].parent / "shared" / "data" / "mesh3d"

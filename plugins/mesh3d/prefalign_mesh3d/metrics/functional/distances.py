@@ -125,13 +125,11 @@ def normal_consistency(
     Raises:
         MeshError: for partners of another number.
     """
+    ways = []
     for normals, partners in ((first, first_partners), (second, second_partners)):
         if normals.shape != partners.shape:
             raise MeshError(f"expected partners of shape {normals.shape}, got {partners.shape}")
-    ways = [
-        np.abs((normals * partners).sum(1)).mean()
-        for normals, partners in ((first, first_partners), (second, second_partners))
-    ]
+        ways.append(np.abs((normals * partners).sum(1)).mean())
     return float(sum(ways) / 2)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.metrics.functional.edges import (
     boundary_edge_ratio,
@@ -43,7 +46,7 @@ class Integrity:
         quad_ratio, quad_angle, quad_aspect, quad_consistency: the terms of the topology score, in [0, 1].
         topology_score: in [0, 100].
         self_intersections: pairs of faces that cross, and
-        self_intersecting_ratio: share of faces that do; NaN where they were not looked for.
+        self_intersecting_ratio: share of faces that do; NaN where they were not looked for, or lie in one heap.
     """
 
     faces: int
@@ -76,11 +79,11 @@ def integrity(mesh: Mesh, crossing: bool = True) -> Integrity:
         crossing: look for faces that cross, the dearest figure on large meshes.
 
     Raises:
-        MeshError: for a mesh without faces that have three different corners, or whose faces lie in one heap.
+        MeshError: for a mesh without faces that have three different corners.
     """
     edges, merged = edges_of(mesh), quads(mesh)
     score = topology_score(mesh, merged)
-    pairs = self_intersections(mesh) if crossing else None
+    pairs = _crossing(mesh) if crossing else None
     return Integrity(
         faces=len(mesh.faces),
         watertight=float(is_watertight(edges)),
@@ -103,6 +106,13 @@ def integrity(mesh: Mesh, crossing: bool = True) -> Integrity:
         self_intersections=float("nan") if pairs is None else len(pairs),
         self_intersecting_ratio=float("nan") if pairs is None else self_intersecting_ratio(mesh, pairs),
     )
+
+
+def _crossing(mesh: Mesh) -> np.ndarray | None:
+    try:
+        return self_intersections(mesh)
+    except MeshError:  # too many boxes overlap to be looked at
+        return None
 
 
 __all__ = ["Integrity", "integrity"]

@@ -124,6 +124,9 @@ def test_ratio_counts_faces():
     mesh = soup([lying, other, away, away[::-1]])
     assert self_intersecting_ratio(mesh) == 2 / 4
     assert self_intersecting_ratio(mesh, np.array([[0, 1], [0, 2]])) == 3 / 4
+    # A repeat of a face crosses nothing once more.
+    repeated = Mesh(mesh.vertices, np.concatenate([mesh.faces, mesh.faces[:, ::-1]]))
+    assert self_intersections(repeated).tolist() == [[0, 1]]
     with pytest.raises(MeshError, match="no faces"):
         self_intersecting_ratio(Mesh(np.eye(3), np.zeros((0, 3))))
 
