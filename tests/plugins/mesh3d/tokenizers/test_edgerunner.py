@@ -34,13 +34,110 @@ def test_a_strip_of_three_by_hand():
 
 
 def test_a_tetrahedron_by_hand(tetrahedron):
-    """No border, nothing seen. Whichever face is first, its tip is new: L. The last vertex is new as well: L. Then the
-    tip is one of the first face's, seen, and what is left lies on one side, until nothing is: one sub-mesh of 4 faces.
+    """No border, nothing seen. Whichever face is first, its tip is new: L. The last vertex is new as well: L. Then
+    the tip is one of the first face's, seen, and what is left lies on one side, until nothing is: one sub-mesh.
     """
     letters, vertices = traverse(quantise(tetrahedron, 64))
     assert letters.tolist()[:3] == [START, LEFT, LEFT]
     assert len(letters) == 4
     assert len(set(vertices[:4].tolist())) == 4
+
+
+def described_walk(grid):
+    """The walk over an oriented manifold as the words go: sides by their ends, whole borders measured at every split."""
+    faces = [tuple(face) for face in grid.faces.tolist()]
+    face_of = {side: f for f, (a, b, c) in enumerate(faces) for side in ((b, c), (c, a), (a, b))}
+
+    def opposite(side):
+        return next(corner for corner in faces[face_of[side]] if corner not in side)
+
+    component = {}
+    for first in range(len(faces)):
+        reached = [first] if first not in component else []
+        while reached:
+            f = reached.pop()
+            component[f] = first
+            a, b, c = faces[f]
+            reached += [face_of[s] for s in ((b, a), (c, b), (a, c)) if s in face_of and face_of[s] not in component]
+
+    def entrance(f):
+        a, b, c = faces[f]
+        gaps = []
+        for s, e in ((b, c), (c, a), (a, b)):
+            if (e, s) not in face_of:
+                return s, e
+            apart = grid.vertices[opposite((s, e))] - grid.vertices[opposite((e, s))]
+            gaps.append((int((apart**2).sum()), len(gaps), (s, e)))
+        return min(gaps)[2]
+
+    unvisited = set(range(len(faces)))
+    seen = {end for s, e in face_of for end in (s, e) if (e, s) not in face_of}
+
+    def is_open(side):
+        return face_of.get(side) in unvisited
+
+    def border(side):
+        """Number of sides around what is unvisited, from this one on until it comes again."""
+        at, count = side, 0
+        while True:
+            step = at[1], opposite(at)
+            while is_open((step[1], step[0])):
+                step = step[0], opposite((step[1], step[0]))
+            at, count = step, count + 1
+            if at == side:
+                return count
+
+    letters, vertices, waiting = [], [], []
+    centroid = [grid.vertices[list(face)].sum(0).tolist() for face in faces]
+    key = lambda f: (component[f], centroid[f][1], centroid[f][2], centroid[f][0])  # noqa: E731
+    for first in sorted(range(len(faces)), key=key):
+        waiting.append(entrance(first))
+        while waiting:
+            s, e = waiting.pop()
+            if not is_open((s, e)):
+                continue
+            v = opposite((s, e))
+            letters.append(START)
+            vertices += [v, s, e]
+            seen |= {s, e}
+            while True:
+                unvisited.discard(face_of[s, e])
+                v = opposite((s, e))
+                # Across the next side, from e to v, and across the previous one, from v to s.
+                left, right = (v, e), (s, v)
+                new = v not in seen
+                seen.add(v)
+                if not (is_open(left) or is_open(right)):
+                    break
+                if new:
+                    letter = LEFT
+                elif is_open(left) and is_open(right):
+                    letter = LEFT if border(left) <= border(right) else RIGHT
+                    waiting.append(right if letter == LEFT else left)
+                else:
+                    letter = LEFT if is_open(left) else RIGHT
+                s, e = left if letter == LEFT else right
+                letters.append(letter)
+                vertices.append(opposite((s, e)))
+    return letters, vertices
+
+
+def test_the_walk_is_the_one_described(oriented):
+    for levels in (32, 512):
+        grid = quantise(oriented, levels)
+        letters, vertices = traverse(grid)
+        if levels == 512 or len(grid.faces) == len(oriented.faces):
+            assert (letters.tolist(), vertices.tolist()) == described_walk(grid)
+
+
+def test_a_split_goes_on_along_the_shorter_border(ball):
+    """Balls with holes in many places split the walk into sides of all lengths."""
+    sphere = quantise(ball, 512)
+    for seed in range(20):
+        kept = np.random.default_rng(seed).random(len(sphere.faces)) > 0.1
+        grid = canonical(sphere.vertices, sphere.faces[kept], 512)
+        letters, vertices = traverse(grid)
+        assert (letters.tolist(), vertices.tolist()) == described_walk(grid)
 
 
 def test_the_counting_law(any_mesh):
