@@ -44,7 +44,7 @@ def test_a_tetrahedron_by_hand(tetrahedron):
 
 
 def described_walk(grid):
-    """The walk over an oriented manifold as the words go: sides by their ends, whole borders measured at every split."""
+    """The walk over an oriented manifold in plain words: sides by their ends, whole borders measured at a split."""
     faces = [tuple(face) for face in grid.faces.tolist()]
     face_of = {side: f for f, (a, b, c) in enumerate(faces) for side in ((b, c), (c, a), (a, b))}
 
