@@ -19,9 +19,9 @@ Judge = Callable[[Tensor, Sequence[str]], Tensor]
 class ViewAveraged(Reward):
     """Mean of a judge over K views, less its spread over them: mean_k j_k − consistency · sd_k j_k.
 
-    VIST3A (of the same shape: judges of pictures on rendered views, averaged) adds a term of consistency between
-    generated and rendered pictures. A mesh is consistent with itself, so here the term asks for something else: that it
-    looks good from every side, not from most of them. The spread is the population's, 0 for one view.
+    VIST3A (arXiv 2510.13454) averages judges over rendered views, too, and adds a term of consistency between generated
+    and rendered pictures. A mesh is consistent with itself, so here the term asks for something else: that it looks
+    good from every side, not from most of them. The spread is the population's, 0 for one view.
 
     A mesh of which nothing can be seen is not valid, and neither is one of which the judge says NaN or infinity.
 

@@ -6,22 +6,19 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prefalign.interfaces import Batch, Media, PrefalignError, PreferenceRecord, Prompt, Relations
-from prefalign_mesh3d.mesh.clouds import MESH
+from prefalign.interfaces import Batch, PrefalignError, PreferenceRecord, Prompt, Relations
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.files import mesh_from_bytes
-from prefalign_mesh3d.mesh.grid import dequantise
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.normals import face_normals
 from prefalign_mesh3d.rendering.cameras import Camera, Up, ring_of_cameras, view_prompts
 from prefalign_mesh3d.rendering.render import centred, render_mesh
+from prefalign_mesh3d.rewards.responses import answer_of
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
 
 
@@ -125,29 +122,15 @@ class ViewCodec:
         return ViewExample(record, tuple(self._row(record, index) for index in range(len(record.responses))))
 
     def _row(self, record: PreferenceRecord, index: int) -> ViewRow:
-        mesh, said = self._mesh(record, index)
+        answer = answer_of(record, index, self.tokenizer)
         text = text_of(record.context(index))
-        parts = (hashlib.sha256(said).hexdigest(), text, self.ring)
+        tokenizer = self.tokenizer.fingerprint() if self.tokenizer else None
+        parts = (hashlib.sha256(answer.said).hexdigest(), tokenizer, text, self.ring)
         views = None
         if self.draw:
             with suppress(MeshError):  # then it has no pictures, which the reward says of it
-                views = self.ring.views(mesh)
-        return ViewRow(mesh, text, hashlib.sha256(repr(parts).encode()).hexdigest(), views)
-
-    def _mesh(self, record: PreferenceRecord, index: int) -> tuple[Mesh, bytes]:
-        """The mesh of a response, and bytes that decide it."""
-        response, place = record.responses[index], f"responses[{index}]"
-        if response.token_ids is not None:
-            if self.tokenizer is None:
-                raise record.error("the response is token_ids, and the reward has no tokenizer to read them", place)
-            mesh = dequantise(self.tokenizer.decode(np.array(response.token_ids, np.int64)).mesh)
-            return mesh, repr((self.tokenizer.fingerprint(), response.token_ids)).encode()
-        if [medium.kind for medium in response.media] != [MESH]:
-            raise record.error("expected token_ids, or one medium of the kind 'mesh'", place)
-        try:
-            return _read(response.media[0])
-        except MeshError as error:
-            raise record.error(str(error), f"{place}.media[0]") from error
+                views = self.ring.views(answer.mesh)
+        return ViewRow(answer.mesh, text, hashlib.sha256(repr(parts).encode()).hexdigest(), views)
 
     def collate(self, examples: Sequence[ViewExample], needs: frozenset[str] = frozenset()) -> Batch:
         """One batch, N rows in the order of the records.
@@ -173,15 +156,6 @@ class ViewCodec:
 def text_of(prompt: Prompt) -> str:
     """The text of a prompt, of all its turns; empty where it has none."""
     return (prompt.text or " ".join(message.text for message in prompt.messages)).strip()
-
-
-def _read(medium: Media) -> tuple[Mesh, bytes]:
-    try:
-        data = medium.data if medium.data is not None else Path(medium.path or "").read_bytes()
-    except OSError as error:
-        raise MeshError(f"{medium.path}: cannot be read ({error.strerror or error})") from None
-    suffix = Path(medium.path or "mesh.glb").suffix.lstrip(".")
-    return mesh_from_bytes(data, suffix, medium.path or "the record's mesh"), data
 
 
 __all__ = ["Ring", "ViewCodec", "ViewExample", "ViewRow", "text_of"]
