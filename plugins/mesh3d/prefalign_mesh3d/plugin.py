@@ -91,7 +91,7 @@ def prefalign_commands() -> Iterable[Command]:
         Command("curate", "prefalign_mesh3d.commands.curate:main", "Mesh files to a training set, rejects by reason"),
         Command("tokenize", "prefalign_mesh3d.commands.tokenize:main", "Meshes to tokens, and what they cost"),
         Command("detokenize", "prefalign_mesh3d.commands.detokenize:main", "Token files back to meshes"),
-        Command("view", "prefalign_mesh3d.commands.view:main", "Meshes from all sides as one picture"),
         Command("score", "prefalign_mesh3d.commands.score:main", "Every figure of a mesh, beside a reference or alone"),
+        Command("view", "prefalign_mesh3d.commands.view:main", "Meshes as one picture, and as GLB files for a viewer"),
         Command("demo", "prefalign_mesh3d.commands.demo:main", "Tune a small mesh generator; before and after"),
     )

@@ -1,103 +1,181 @@
-"""`prefalign mesh3d view`."""
+"""`prefalign mesh3d view`, from files to pictures and GLB."""
+
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from prefalign.cli.main import main as prefalign
-from prefalign_mesh3d.commands.view import Look, main, view
+from prefalign.cli.main import main
 from prefalign_mesh3d.demo.shapes import boxes
 from prefalign_mesh3d.mesh.files import read_mesh, write_mesh
-from prefalign_mesh3d.mesh.grid import frame_of, quantise
 from prefalign_mesh3d.mesh.mesh import Mesh
-from prefalign_mesh3d.tokenizers.coord9 import Coord9
-from prefalign_mesh3d.tokenizers.files import TokenFile, write_tokens
+
+#: Narrow and tall: 1 x 2 x 4.
+TOWER = boxes([((0, 0, 0), (1, 2, 4))])
 
 
 @pytest.fixture
-def made(tmp_path):
-    """Files of a box, of one half as large without the side on top, and of the first one's tokens."""
-    whole = boxes([((0.0, 0.0, 0.0), (2.0, 1.0, 1.0))])
-    small = boxes([((0.0, 0.0, 0.0), (1.0, 0.5, 0.5))])
-    write_mesh(whole, tmp_path / "whole.obj")
-    write_mesh(Mesh(small.vertices, np.delete(small.faces, [1, 7], 0)), tmp_path / "small.glb")
-    frame, tokenizer = frame_of(whole), Coord9(levels=32)
-    write_tokens(TokenFile(tokenizer.encode(quantise(whole, 32, frame)), tokenizer, frame), tmp_path / "whole.npz")
-    return tmp_path
+def tower(tmp_path):
+    path = tmp_path / "tower.obj"
+    write_mesh(TOWER, path)
+    return path
 
 
-def row(sheet, number, views, size=64):
-    """The views of a row, side by side; above it headings of 25 pixels, below each one two lines of caption."""
-    top = 8 + 25 + number * (size + 34 + 16)
-    return np.asarray(sheet)[top : top + size, 8 : 8 + views * (size + 8)]
+def run(capsys, *arguments):
+    code = main(["mesh3d", "view", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
-def test_a_row_a_file_and_a_column_a_view(made, capsys):
-    out = made / "sheet.png"
-    assert (
-        main([str(made / "whole.obj"), str(made / "small.glb"), "--out", str(out), "--views", "3", "--size", "64"]) == 0
-    )
-    sheet = Image.open(out)
-    assert sheet.format == "PNG"
-    assert sheet.size == (8 + 3 * 72, 33 + 2 * (64 + 34 + 16))
-    for number in (0, 1):
-        for column in range(3):
-            tile = row(sheet, number, 3)[:, column * 72 :][:, :64]
-            assert 0.1 < (tile < 250).any(-1).mean() < 0.9
-    assert "2 meshes from 3 sides, 224 x 261 pixels" in capsys.readouterr().out
-    # Without its top, the inside of the small box shows, which is reddish.
-    reds = [(row(sheet, number, 3)[..., 0].astype(int) - row(sheet, number, 3)[..., 2]).max() for number in (0, 1)]
-    assert reds[0] <= 0
-    assert reds[1] > 40
+def pixels(path):
+    """(rows, columns, 3) colours."""
+    with Image.open(path) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        return np.asarray(image).astype(int)
 
 
-def test_beside_a_reference_sizes_can_be_compared(made):
-    look = Look(views=1, size=64, elevation=0)
-    sheet, meshes = view([made / "whole.obj", made / "small.glb"], [made / "whole.obj"], look)
-    shares = [(row(sheet, number, 1)[:, :64] < 250).any(-1).mean() for number in range(3)]
-    assert len(meshes) == 2
-    assert shares[0] == shares[1] > 3 * shares[2] > 0
-    alone, _ = view([made / "small.glb"], [], look)
-    assert (row(alone, 0, 1)[:, :64] < 250).any(-1).mean() > 3 * shares[2]
-    each, _ = view([made / "whole.obj", made / "small.glb"], [made / "small.glb", made / "whole.obj"], look)
-    assert each.height == 33 + 4 * (64 + 34 + 16)
+def drawn(path):
+    """(rows, columns) bool of pixels that a surface covers, which is darker than paper."""
+    return (pixels(path) < 195).any(-1)
 
 
-def test_tokens_are_drawn_as_their_mesh_and_glb_files_are_written(made):
-    out, folder = made / "sheet.png", made / "glb"
-    files = [str(made / "whole.npz"), str(made / "small.glb")]
-    assert prefalign(["mesh3d", "view", *files, "--out", str(out), "--size", "64", "--glb", str(folder)]) == 0
-    assert out.exists()
-    assert len(read_mesh(folder / "whole.glb").faces) == 12
-    assert len(read_mesh(folder / "small.glb").faces) == 10
-    tokens, _ = view([made / "whole.npz"], [], Look(size=64))
-    mesh, _ = view([made / "whole.obj"], [], Look(size=64))
-    difference = row(tokens, 0, 4).astype(int) - row(mesh, 0, 4)
-    assert (np.abs(difference).max(-1) > 30).mean() < 0.03
+def test_a_picture_per_view_and_a_row_per_file(capsys, tower, tmp_path):
+    out = tmp_path / "new" / "sheet.png"
+    code, printed, error = run(capsys, tower, tower, "--out", out, "--views", 3, "--size", 50)
+    assert (code, error) == (0, "")
+    assert f"2 drawn in {out}" in printed
+    height, width, _ = pixels(out).shape
+    assert width == 3 * 50 + 2 * 8  # and a gap on either side
+    assert height > 2 * 50
+    columns = drawn(out)[8:58, 8:158].reshape(50, 3, 50).any(0)
+    assert columns.any(1).all()  # something in each of the three
+    assert not columns[:, [0, 49]].any()  # and none cut off
+
+
+def test_json_says_what_was_drawn(capsys, tower, tmp_path):
+    code, printed, _ = run(capsys, tower, "--out", tmp_path / "a.png", "--size", 20, "--json")
+    assert code == 0
+    assert json.loads(printed) == [{"file": str(tower), "faces": 12, "vertices": 8, "up": "z"}]
+
+
+def height(path):
+    rows = drawn(path)[8:108].any(1)
+    return int(rows.sum())
+
+
+def test_the_format_or_the_option_says_what_is_up(capsys, tower, tmp_path):
+    """The tower stands in an OBJ file, and lies in a GLB file of the same numbers."""
+    lying = tmp_path / "lying.glb"
+    write_mesh(TOWER, lying)
+    heights = {}
+    for name, arguments in {"obj": (tower,), "glb": (lying,), "glb z": (lying, "--up", "z")}.items():
+        run(capsys, *arguments, "--out", tmp_path / "a.png", "--views", 1, "--size", 100)
+        heights[name] = height(tmp_path / "a.png")
+    assert heights["obj"] == heights["glb z"] > heights["glb"] + 15
+
+
+def test_glb_files_stand_upright_and_look_alike(capsys, tower, tmp_path):
+    code, printed, _ = run(capsys, tower, "--out", tmp_path / "a.png", "--size", 40, "--glb", "--json")
+    assert code == 0
+    written = tmp_path / "a-tower.glb"
+    assert json.loads(printed)[0]["glb"] == str(written)
+    mesh = read_mesh(written)
+    assert np.ptp(mesh.vertices, axis=0).tolist() == [2, 4, 1]  # y is up in this format
+    a, b, c = mesh.vertices[mesh.faces.T]
+    assert (np.cross(a, b) * c).sum() / 6 == pytest.approx(8)  # a mirror would turn the sign of the volume
+    run(capsys, written, "--out", tmp_path / "b.png", "--size", 40)
+    first, second = (pixels(tmp_path / name)[8:48] for name in ("a.png", "b.png"))
+    assert np.abs(first - second).max() <= 1
+
+
+def test_tokens_are_drawn_as_their_mesh(capsys, tower, tmp_path):
+    assert main(["mesh3d", "tokenize", str(tower), "--out", str(tmp_path / "ids")]) == 0
+    capsys.readouterr()
+    code, printed, _ = run(capsys, tmp_path / "ids" / "tower.npz", "--out", tmp_path / "a.png", "--size", 20, "--json")
+    assert code == 0
+    assert json.loads(printed)[0]["faces"] == 12
+
+
+def test_beside_a_reference_both_are_drawn_at_its_scale(capsys, tower, tmp_path):
+    """A tower of half the size beside the whole one, in the frame of the latter; and one beside itself."""
+    half, out = tmp_path / "half.obj", tmp_path / "a.png"
+    write_mesh(Mesh(TOWER.vertices / 2, TOWER.faces), half)
+    code, _, _ = run(capsys, half, tower, "--reference", tower, "--out", out, "--views", 1, "--size", 100)
+    assert code == 0
+    top = 8 + 25  # headings
+    rows = [drawn(out)[start : start + 100] for start in (top, top + 100 + 17 + 16)]
+    (small, whole), (same, beside) = [[row[:, start : start + 100].mean() for start in (8, 116)] for row in rows]
+    assert whole > 3 * small > 0
+    assert same == beside == whole
+    code, _, error = run(capsys, half, tower, half, "--reference", tower, tower, "--out", out)
+    assert code == 2
+    assert "one for each of 3, got 2" in error
+
+
+def test_what_dwarfs_its_reference_is_named(capsys, tower, tmp_path):
+    speck = tmp_path / "speck.obj"
+    write_mesh(Mesh(TOWER.vertices / 100, TOWER.faces), speck)
+    code, _, error = run(capsys, tower, "--reference", speck, "--out", tmp_path / "a.png")
+    assert code == 1
+    assert f"{tower}: a point lies" in error
+    code, _, error = run(capsys, tower, "--reference", tmp_path / "gone.obj", "--out", tmp_path / "a.png")
+    assert code == 1
+    assert "gone.obj" in error
+
+
+def test_flipped_faces_show(capsys, tower, tmp_path):
+    flipped = tmp_path / "flipped.obj"
+    write_mesh(Mesh(TOWER.vertices, TOWER.faces[:, ::-1]), flipped)
+    for path, reddish in ((tower, False), (flipped, True)):
+        run(capsys, path, "--out", tmp_path / "a.png", "--size", 40)
+        colours = pixels(tmp_path / "a.png")[8:48]
+        assert bool((colours[..., 0] > colours[..., 2] + 40).any()) is reddish
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_drawn(capsys, tower, tmp_path):
+    bad = tmp_path / "bad.stl"
+    bad.write_bytes(b"")
+    code, printed, error = run(capsys, bad, tower, "--out", tmp_path / "a.png", "--size", 20, "--json")
+    assert code == 1
+    assert f"error: {bad}: " in error
+    assert ["error" in row for row in json.loads(printed)] == [True, False]
+    assert (tmp_path / "a.png").is_file()
+    code, printed, _ = run(capsys, bad, "--out", tmp_path / "none.png")
+    assert code == 1
+    assert "drawn" not in printed
+    assert not (tmp_path / "none.png").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "problem"),
+    ("arguments", "message"),
     [
-        (["whole.obj", "--out", "sheet.jpg"], "expected a name that ends in .png"),
-        (["gone.obj", "--out", "sheet.png"], "gone.obj: cannot be opened"),
-        (["whole.obj", "--out", "sheet.png", "--views", "0"], "expected 1 to 64 views, got 0"),
-        (["whole.obj", "--out", "sheet.png", "--size", "4"], "expected 16 to 2048 pixels"),
-        (["whole.obj", "--out", "sheet.png", "--elevation", "99"], "elevation from -90 to 90"),
-        (["whole.obj", "--out", "no/such/sheet.png"], "No such file or directory"),
-        (["whole.obj", "--out", "sheet.png", "--reference", "whole.obj", "small.glb"], "one for each of 1, got 2"),
-        (["whole.obj", "whole.npz", "--out", "sheet.png", "--glb", "glb"], "would both be written"),
-        (["empty.npz", "--out", "sheet.png"], "empty.npz: its tokens have no face"),
-        (["whole.obj", "--out", "sheet.png", "--reference", "speck.obj"], "whole.obj: a point lies"),
+        (["--out", "a.jpg"], "ends in .png"),
+        (["--out", "a.png", "--views", "0"], "at least 1 view"),
+        (["--out", "a.png", "--size", "0"], "at least 1 pixel"),
+        (["--out", "a.png", "--size", "20000"], "at most 16384 samples"),
+        (["--out", "a.png", "--elevation", "91"], "elevation from -90 to 90"),
     ],
 )
-def test_says_what_is_wrong(made, monkeypatch, capsys, arguments, problem):
-    tokenizer = Coord9(levels=32)
-    write_tokens(
-        TokenFile(np.zeros(0, np.int64), tokenizer, frame_of(read_mesh(made / "whole.obj"))), made / "empty.npz"
-    )
-    write_mesh(boxes([((0.0, 0.0, 0.0), (0.01, 0.01, 0.01))]), made / "speck.obj")
-    monkeypatch.chdir(made)
-    assert main(arguments) == 2
-    assert problem in capsys.readouterr().err
-    assert not (made / "sheet.png").exists()
+def test_arguments_that_make_no_sense(capsys, tower, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, printed, error = run(capsys, tower, *arguments)
+    assert (code, printed) == (2, "")
+    assert message in error
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_nothing_is_written_over_what_is_read(capsys, tmp_path):
+    source = tmp_path / "a-tower.glb"
+    write_mesh(TOWER, source)
+    other = tmp_path / "tower.obj"
+    write_mesh(TOWER, other)
+    code, _, error = run(capsys, source, other, "--out", tmp_path / "a.png", "--glb")
+    assert code == 2
+    assert "a-tower.glb would be written over" in error
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    write_mesh(TOWER, twin / "tower.ply")
+    code, _, error = run(capsys, other, twin / "tower.ply", "--out", tmp_path / "b.png", "--glb")
+    assert code == 2
+    assert f"would be written over {other}" in error
