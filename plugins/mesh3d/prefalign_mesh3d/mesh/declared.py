@@ -18,8 +18,6 @@ HEADER_BYTES = 1 << 16
 #: The header of a binary STL file, and one of its triangles.
 STL_HEADER, STL_FACE = 84, 50
 
-_OFF = re.compile(rb"\A\s*(?:ST)?C?N?OFF\s+(\d+)\s+(\d+)")
-_COMMENT = re.compile(rb"#[^\n]*")
 _OBJ_FACE = re.compile(rb"^f[ \t]", re.M)
 # A corner that counts from the last vertex (negative) or is no vertex at all (0).
 _OBJ_ODD_CORNER = re.compile(rb"^f(?:[ \t]+|[ \t][^\n]*[ \t])(?:-\d+|0+(?=[ \t/\r\n]|\Z))[^\n]*", re.M)
@@ -30,13 +28,13 @@ def declared_faces(data: bytes, kind: str, name: str) -> int:
 
     Args:
         data: the file.
-        kind: `stl`, `ply`, `off` or `obj`.
+        kind: `stl`, `ply` or `obj`.
         name: what errors call it.
 
     Raises:
         MeshFileError: for a header that is none, a file shorter than it says, and what the reader would misread.
     """
-    return {"stl": _stl, "ply": _ply, "off": _off, "obj": _obj}[kind](data, name)
+    return {"stl": _stl, "ply": _ply, "obj": _obj}[kind](data, name)
 
 
 def _stl(data: bytes, name: str) -> int:
@@ -68,18 +66,6 @@ def _ply(data: bytes, name: str) -> int:
         if found < needed:
             raise _unreadable(name, f"the header says {needed:,} lines, {found:,} follow: the file is cut off")
     return sum(count for element, count in counts if element == b"face")
-
-
-def _off(data: bytes, name: str) -> int:
-    match = _OFF.match(_COMMENT.sub(b"", data[:HEADER_BYTES]))
-    if match is None:
-        raise _unreadable(name, "expected `OFF` and the numbers of vertices and faces, as text")
-    vertices, faces = int(match[1]), int(match[2])
-    found = data.count(b"\n") + data.count(b"\r")
-    if found < vertices + faces:
-        problem = f"the header says {vertices:,} vertices and {faces:,} faces, {found:,} lines follow"
-        raise _unreadable(name, f"{problem}: the file is cut off")
-    return faces
 
 
 def _obj(data: bytes, name: str) -> int:

@@ -67,6 +67,9 @@ def _header(data: bytes, kind: str, name: str) -> dict[str, Any]:
     header = json.loads(data)
     if not isinstance(header, dict):
         raise _unreadable(name, f"expected a JSON object, got {type(header).__name__}")
+    version = str(header.get("asset", {}).get("version", "none"))
+    if not version.startswith("2."):
+        raise _unreadable(name, f"expected glTF 2.0, got version {version}")
     return header
 
 

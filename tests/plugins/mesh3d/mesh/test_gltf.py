@@ -185,7 +185,9 @@ def test_arrays_out_of_nothing_are_refused():
         (tree(scenes=[{"nodes": [3]}]), "index"),
         (tree(meshes=3), "not iterable"),
         ([], "expected a JSON object, got list"),
-        (tree(asset={"version": "1.0"}), "only GLTF 2"),
+        (tree(asset={"version": "1.0"}), "expected glTF 2.0, got version 1.0"),
+        (tree(asset={}), "expected glTF 2.0, got version none"),
+        (tree(asset=[]), "no attribute"),
     ],
 )
 def test_broken_headers(header, message):
