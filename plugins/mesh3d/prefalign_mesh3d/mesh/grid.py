@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
+from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh, bounds
 from prefalign_mesh3d.mesh.sorting import BITS, bits_of, first_of_runs, sorted_with_order
 
 #: Half of the longest side after placing, inside the cube [-1, 1]. DeepMesh's and BPT's preprocessing use it.
@@ -43,7 +43,7 @@ def frame_of(mesh: Mesh, half_side: float = HALF_SIDE) -> Frame:
     """
     if not len(mesh.vertices):
         raise MeshError("the mesh has no vertices, so it has no size")
-    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    low, high = bounds(mesh.vertices)
     with np.errstate(over="ignore"):
         longest = float((high - low).max())
         centre = (low / 2 + high / 2).tolist()
@@ -98,6 +98,18 @@ def canonical(cells: np.ndarray, faces: np.ndarray, levels: int) -> GridMesh:
     corners = _ordered(index[faces], len(keys))
     used, corners = used_vertices(corners, len(keys))
     return GridMesh(cells_of(keys[used], levels), corners, levels)
+
+
+def is_canonical(grid: GridMesh) -> bool:
+    """Whether a mesh is in the order that `canonical` gives."""
+    keys = cell_keys(grid.vertices, grid.levels)
+    a, b, c = grid.faces.T
+    middle, high = np.minimum(b, c), np.maximum(b, c)
+    first, second, third = (np.diff(column) for column in (a, middle, high))
+    ascending = (first > 0) | ((first == 0) & ((second > 0) | ((second == 0) & (third > 0))))
+    used = np.zeros(len(keys), bool)
+    used[grid.faces] = True
+    return bool((np.diff(keys) > 0).all() and (a < middle).all() and (b != c).all() and ascending.all() and used.all())
 
 
 def _ordered(faces: np.ndarray, count: int) -> np.ndarray:
@@ -194,6 +206,7 @@ __all__ = [
     "face_keys",
     "frame_of",
     "from_cells",
+    "is_canonical",
     "quantise",
     "rotated",
     "sorted_rows",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.mesh import Mesh, bounds
 
 
 def unit_vertices(mesh: Mesh) -> np.ndarray:
@@ -18,7 +18,7 @@ def unit_vertices(mesh: Mesh) -> np.ndarray:
     # Halved before they are subtracted, so that the difference of two huge coordinates stays finite.
     half = mesh.vertices / 2
     used = half[mesh.faces.ravel()]
-    low, high = used.min(0), used.max(0)
+    low, high = bounds(used)
     return (np.clip(half, low, high) - low) / (float((high - low).max()) or 1.0)
 
 

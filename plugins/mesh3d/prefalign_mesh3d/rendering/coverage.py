@@ -49,8 +49,8 @@ def covered(corners: Tensor, size: int) -> Iterator[Covered]:
     """
     y = corners[..., 1]
     # Row j has its centres at y = 256 j + 128.
-    first = (-((_HALF - y.amin(1)) // SUBPIXELS)).clamp(min=0)
-    last = ((y.amax(1) - _HALF) // SUBPIXELS).clamp(max=size - 1)
+    first = (-((_HALF - _least(y)) // SUBPIXELS)).clamp(min=0)
+    last = ((_most(y) - _HALF) // SUBPIXELS).clamp(max=size - 1)
     heights = (last - first + 1).clamp(min=0)
     seen = heights.nonzero().squeeze(1)
     first, heights, edges = first[seen], heights[seen], _edges(corners[seen])
@@ -91,6 +91,18 @@ def _spans(edges: _Edges, face: Tensor, row: Tensor, size: int) -> tuple[Tensor,
     right = reduce(torch.minimum, torch.where(a < 0, bounds, size - 1).unbind(1))
     empty = reduce(torch.logical_or, ((a == 0) & (rest < 0)).unbind(1))
     return left, (right - left + 1).clamp(min=0).masked_fill(empty, 0)
+
+
+def _least(values: Tensor) -> Tensor:
+    """(n,) smallest of the three columns; over rows so short torch's `amin` takes a hundred times as long."""
+    first, second, third = values.unbind(1)
+    return first.minimum(second).minimum(third)
+
+
+def _most(values: Tensor) -> Tensor:
+    """(n,) largest of the three columns."""
+    first, second, third = values.unbind(1)
+    return first.maximum(second).maximum(third)
 
 
 def _expanded(counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prefalign.interfaces import PrefalignError
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.mesh import Mesh, bounds
 from prefalign_mesh3d.mesh.normals import face_normals
 from prefalign_mesh3d.rendering.cameras import Camera
 from prefalign_mesh3d.rendering.coverage import SUBPIXELS, covered, twice_areas
@@ -35,7 +35,7 @@ def centred(points: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
     fixed = points if like is None else like
     if not len(fixed):
         raise MeshError("no points, so there is neither place nor size")
-    low, high = fixed.min(0), fixed.max(0)
+    low, high = bounds(fixed)
     # Halved before they are added, so that huge coordinates stay finite.
     centre = low / 2 + high / 2
     with np.errstate(over="ignore"):
@@ -71,9 +71,10 @@ def render_mesh(
     samples = _checked(cameras, size, supersample)
     shading = shading or Shading()
     # Vertices that no face uses may lie anywhere, behind the camera too.
-    used, faces = np.unique(mesh.faces, return_inverse=True)
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces] = True
     points = torch.from_numpy(mesh.vertices[used]).to(device)
-    corners = torch.from_numpy(faces.reshape(-1, 3)).to(device)
+    corners = torch.from_numpy((used.cumsum() - 1)[mesh.faces]).to(device)
     normals = torch.from_numpy(face_normals(mesh)[0]).to(device)
     views = []
     for camera in cameras:

@@ -45,7 +45,7 @@ def answer_of(record: PreferenceRecord, index: int, tokenizer: MeshTokenizer | N
     if response.token_ids is not None:
         if tokenizer is None:
             raise record.error("the response is token_ids, and the reward has no tokenizer to read them", place)
-        mesh = dequantise(tokenizer.decode(np.array(response.token_ids)).mesh)
+        mesh = dequantise(tokenizer.decode(np.array(response.token_ids, np.int64)).mesh)
         return Answer(mesh, tokenizer.eos_id in response.token_ids, repr(response.token_ids).encode())
     if [medium.kind for medium in response.media] != [MESH]:
         raise record.error("expected token_ids, or one medium of the kind 'mesh'", place)
