@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from prefalign_mesh3d.mesh.errors import MeshError
-from prefalign_mesh3d.mesh.grid import quantise
+from prefalign_mesh3d.mesh.grid import canonical, is_canonical, quantise
 from prefalign_mesh3d.mesh.mesh import MAX_LEVELS, GridMesh, Mesh
 
 
@@ -78,7 +78,7 @@ class MeshTokenizer(ABC):
         return self.geometry_size + 2
 
     def encode(self, grid: GridMesh) -> np.ndarray:
-        """(T,) int64 geometry ids of a mesh in canonical order (`prefalign_mesh3d.mesh.grid.canonical`).
+        """(T,) int64 geometry ids of a mesh; one that is not in canonical order is brought into it first.
 
         Raises:
             MeshError: for a mesh of other levels.
@@ -89,11 +89,11 @@ class MeshTokenizer(ABC):
             )
         if not len(grid.faces):
             return np.zeros(0, np.int64)
-        return self._encode(grid)
+        return self._encode(grid if is_canonical(grid) else canonical(grid.vertices, grid.faces, grid.levels))
 
     @abstractmethod
     def _encode(self, grid: GridMesh) -> np.ndarray:
-        """The same for a mesh of the right levels with at least one face."""
+        """The same for a mesh of the right levels, in canonical order, with at least one face."""
 
     @abstractmethod
     def decode(self, tokens: np.ndarray) -> Decoded:

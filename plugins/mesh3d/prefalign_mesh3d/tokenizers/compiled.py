@@ -18,7 +18,11 @@ def compiled_walk() -> Walk | None:
         import numba
     except ImportError:
         return None
-    compiled: Walk = numba.njit(cache=True, nogil=True)(walk)
+    try:
+        compiled: Walk = numba.njit(cache=True, nogil=True)(walk)
+    except RuntimeError:
+        # Neither this folder nor the user's own can be written: compile in every process.
+        compiled = numba.njit(nogil=True)(walk)
     return compiled
 
 

@@ -15,6 +15,7 @@ from prefalign_mesh3d.mesh.grid import (
     face_keys,
     frame_of,
     from_cells,
+    is_canonical,
     quantise,
     rotated,
     sorted_rows,
@@ -106,6 +107,31 @@ def test_equal_meshes_have_one_form(cells, faces, random):
     np.testing.assert_array_equal(again.vertices, grid.vertices)
     np.testing.assert_array_equal(again.faces, grid.faces)
     np.testing.assert_array_equal(canonical(grid.vertices, grid.faces, 3).faces, grid.faces)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "faces"),
+    [
+        ([0, 1, 2, 3], [(0, 1, 2), (0, 1, 3), (1, 3, 2)]),
+        ([0, 2, 1, 3], [(0, 1, 2), (0, 1, 3), (1, 3, 2)]),
+        ([0, 1, 1, 3], [(0, 1, 2), (0, 1, 3), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(0, 1, 2), (1, 3, 2), (0, 1, 3)]),
+        ([0, 1, 2, 3], [(0, 1, 3), (0, 1, 2), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(0, 2, 3), (0, 1, 3)]),
+        ([0, 1, 2, 3], [(0, 1, 2), (0, 1, 2), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(0, 1, 2), (0, 2, 1), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(1, 2, 0), (0, 1, 3), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(0, 1, 2), (0, 3, 3)]),
+        ([0, 1, 2, 3], [(0, 0, 1), (1, 3, 2)]),
+        ([0, 1, 2, 3], [(0, 1, 2)]),
+    ],
+)
+def test_only_the_first_of_these_is_in_canonical_order(vertices, faces):
+    """Vertices out of order or equal, faces out of order, repeated, turned, begun elsewhere, degenerate; one unused."""
+    grid = GridMesh([(x, 0, 0) for x in vertices], faces, 4)
+    assert is_canonical(grid) == (vertices == [0, 1, 2, 3] and faces == [(0, 1, 2), (0, 1, 3), (1, 3, 2)])
+    again = canonical(grid.vertices, grid.faces, 4)
+    assert not len(again.faces) or is_canonical(again)
 
 
 def test_more_vertices_than_fit_one_integer_are_ordered_alike():

@@ -158,6 +158,18 @@ def test_without_numba_many_faces_are_walked_all_the_same(many_walked, monkeypat
     assert as_lists(got.vertices, got.starts) == described(grid.faces)
 
 
+def test_without_a_folder_to_write_to_it_is_compiled_without_a_cache(many_walked, monkeypatch):
+    class Numba:
+        @staticmethod
+        def njit(nogil, cache=False):
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return lambda function: ("compiled", function)
+
+    monkeypatch.setitem(sys.modules, "numba", Numba)
+    assert compiled_walk() == ("compiled", array_walk)
+
+
 def test_numba_is_looked_for_when_it_pays(many_walked, monkeypatch, ball):
     calls = []
     monkeypatch.setattr(module, "compiled_walk", lambda: calls.append(1) or array_walk)

@@ -127,6 +127,18 @@ def test_cutting_a_stream_costs_only_faces_that_are_cut(how, ball):
         assert kept <= {tuple(row) for row in face_keys(grid, winding=False).tolist()}
 
 
+@pytest.mark.parametrize("how", [*DEFAULTS, *SMALL], ids=lambda how: str(how.settings()))
+def test_equal_meshes_have_equal_tokens(how, any_mesh):
+    """Whatever the order of vertices, faces and corners."""
+    grid = quantise(any_mesh, how.levels)
+    generator = np.random.default_rng(0)
+    place = generator.permutation(len(grid.vertices))
+    vertices = np.empty_like(grid.vertices)
+    vertices[place] = grid.vertices
+    faces = np.roll(generator.permutation(place[grid.faces]), 1, axis=1)
+    np.testing.assert_array_equal(how.encode(GridMesh(vertices, faces, grid.levels)), how.encode(grid))
+
+
 @pytest.mark.parametrize("how", DEFAULTS, ids=lambda how: how.name)
 def test_a_mesh_of_other_levels_is_refused(how, ball):
     with pytest.raises(MeshError, match=f"{how.levels} levels, got 37"):
