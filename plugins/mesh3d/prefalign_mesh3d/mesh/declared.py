@@ -19,8 +19,6 @@ HEADER_BYTES = 1 << 16
 STL_HEADER, STL_FACE = 84, 50
 
 _OBJ_FACE = re.compile(rb"^f[ \t]", re.M)
-# A corner that counts from the last vertex (negative) or is no vertex at all (0).
-_OBJ_ODD_CORNER = re.compile(rb"^f(?:[ \t]+|[ \t][^\n]*[ \t])(?:-\d+|0+(?=[ \t/\r\n]|\Z))[^\n]*", re.M)
 
 
 def declared_faces(data: bytes, kind: str, name: str) -> int:
@@ -32,7 +30,7 @@ def declared_faces(data: bytes, kind: str, name: str) -> int:
         name: what errors call it.
 
     Raises:
-        MeshFileError: for a header that is none, a file shorter than it says, and what the reader would misread.
+        MeshFileError: for a header that is none, and a file shorter than it says.
     """
     return {"stl": _stl, "ply": _ply, "obj": _obj}[kind](data, name)
 
@@ -68,12 +66,7 @@ def _ply(data: bytes, name: str) -> int:
     return sum(count for element, count in counts if element == b"face")
 
 
-def _obj(data: bytes, name: str) -> int:
-    if odd := _OBJ_ODD_CORNER.search(data):
-        line = odd[0].decode("utf-8", "replace").strip()[:80]
-        raise _unreadable(
-            name, f"vertices are read by their number from 1 on, got {line!r}: export without relative numbers"
-        )
+def _obj(data: bytes, _: str) -> int:
     return sum(1 for _ in _OBJ_FACE.finditer(data))
 
 

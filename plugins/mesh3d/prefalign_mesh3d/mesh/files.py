@@ -15,6 +15,7 @@ from prefalign_mesh3d.mesh.declared import declared_faces
 from prefalign_mesh3d.mesh.errors import MeshError, MeshFileError, Refusal
 from prefalign_mesh3d.mesh.gltf import check_gltf
 from prefalign_mesh3d.mesh.mesh import Mesh
+from prefalign_mesh3d.mesh.obj import with_absolute_corners
 from prefalign_mesh3d.mesh.off import read_off
 from prefalign_mesh3d.mesh.opening import Limits, read_file
 from prefalign_mesh3d.mesh.parts import Part, joined
@@ -119,12 +120,14 @@ def _mesh(data: bytes, kind: str, name: str, limits: Limits, folder: Path | None
 def _parts(data: bytes, kind: str, name: str, limits: Limits, folder: Path | None) -> list[Part]:
     import trimesh
 
-    buffers: dict[str, bytes] = {}
-    announced = 0
     if kind == "3mf":
         return read_3mf(data, name, limits)
     if kind == "off":
         return read_off(data, name, limits)
+    if kind == "obj":
+        data = with_absolute_corners(data, name)
+    buffers: dict[str, bytes] = {}
+    announced = 0
     if kind in ("glb", "gltf"):
         buffers = check_gltf(data, kind, name, folder, limits)
     elif not (announced := declared_faces(data, kind, name)):

@@ -80,10 +80,6 @@ def test_declared_faces(kind, data, faces):
         ("ply", ASCII_PLY.replace(b"face 1", b"face"), "element NAME COUNT"),
         ("ply", ASCII_PLY[:-9], "the header says 4 lines, 3 follow: the file is cut off"),
         ("ply", ASCII_PLY.replace(b"face 1", b"face 10000000"), "the header says 10,000,003 lines, 4 follow"),
-        ("obj", b"v 0 0 0\nf -3 -2 -1\n", "got 'f -3 -2 -1': export without relative numbers"),
-        ("obj", b"f 1/1 2/1 -1/1\n", "got 'f 1/1 2/1 -1/1'"),
-        ("obj", b"f 0 1 2\n", "got 'f 0 1 2'"),
-        ("obj", b"f 1 2 0", "got 'f 1 2 0'"),
     ],
 )
 def test_what_cannot_be(kind, data, message):
