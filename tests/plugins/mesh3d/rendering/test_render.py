@@ -190,6 +190,17 @@ def test_every_face_of_a_soup_is_where_a_ray_says_it_is():
     assert (((views.normals[0].numpy() * ways).sum(-1))[both] < 0).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_draws_the_same_picture():
+    cameras = ring_of_cameras((0, 90, 180, 270))
+    here, there = (render_mesh(ball(), cameras, 96, device=device) for device in ("cpu", "cuda"))
+    assert (here.images.int() - there.images.int()).abs().max() <= 1
+    assert torch.equal(here.coverage, there.coverage)
+    assert torch.allclose(here.depth, there.depth, atol=1e-5)
+    assert torch.allclose(here.normals, there.normals, atol=1e-5)
+
+
 def test_a_mesh_without_faces_is_an_empty_picture():
     views = render_mesh(Mesh(np.zeros((2, 3)), np.zeros((0, 3))), [FLAT, FLAT], 4, LIT)
     assert views.images.shape == (2, 4, 4, 3)
