@@ -57,7 +57,7 @@ def edges_of(mesh: Mesh | GridMesh) -> Edges:
     faces = distinct_faces(mesh)
     if not len(faces):
         raise MeshError(f"the mesh has no edges: none of its {len(mesh.faces)} faces has three different corners")
-    keys, order, first = _sorted_sides(mesh, faces)
+    keys, order, first = sorted_sides(mesh, faces)
     corners = mesh.faces[faces]
     rises = (corners < np.roll(corners, -1, axis=1)).ravel()
     rising = np.add.reduceat(rises[order], first, dtype=np.int64)
@@ -82,14 +82,14 @@ class Neighbours:
 def neighbours_of(mesh: Mesh | GridMesh) -> Neighbours:
     """The edges that exactly two distinct faces share, with these faces; none for a mesh without faces."""
     faces = distinct_faces(mesh)
-    keys, order, first = _sorted_sides(mesh, faces)
+    keys, order, first = sorted_sides(mesh, faces)
     twice = first[np.diff(np.append(first, len(keys))) == 2]
     sides = np.stack([order[twice], order[twice + 1]], axis=1)
     opposite = np.roll(mesh.faces[faces], 1, axis=1).ravel()[sides]
     return Neighbours(_ends(keys[twice], mesh), faces[sides // 3], opposite)
 
 
-def _sorted_sides(mesh: Mesh | GridMesh, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sorted_sides(mesh: Mesh | GridMesh, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keys of the 3n sides of n faces in ascending order, which side each is, and where a new key begins.
 
     Side 3f + i runs from corner i of face f to the next. Its key is the same whichever way it runs.
@@ -135,5 +135,6 @@ __all__ = [
     "is_watertight",
     "neighbours_of",
     "non_manifold_edge_ratio",
+    "sorted_sides",
     "winding_ratio",
 ]

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import GridMesh, Mesh
-from prefalign_mesh3d.metrics.functional.edges import Edges, distinct_faces
+from prefalign_mesh3d.metrics.functional.edges import Edges, distinct_faces, sorted_sides
 from prefalign_mesh3d.metrics.functional.quads import Quads
 
 
@@ -32,16 +32,20 @@ def non_manifold_vertex_ratio(mesh: Mesh | GridMesh) -> float:
     faces = distinct_faces(mesh)
     if not len(faces):
         raise MeshError(f"the mesh has no vertex in use: none of its {len(mesh.faces)} faces has different corners")
-    corners = mesh.faces[faces]
-    # Sides at a vertex: each face has two, which it links; equal ones are of equal key. Side i runs from corner i on.
-    ends = np.roll(corners, -1, axis=1)
-    count = len(mesh.vertices)
-    ahead, behind = corners * count + ends, corners * count + np.roll(corners, 1, axis=1)
-    keys, sides = np.unique(np.stack([ahead.ravel(), behind.ravel()]), return_inverse=True)
-    one, other = sides.reshape(2, -1)
-    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(keys), len(keys)))
-    fan = connected_components(graph, directed=False)[1]
-    fans = np.bincount(np.unique(np.stack([keys // count, fan]), axis=1)[0])
+    corners = mesh.faces[faces].ravel()
+    keys, order, _ = sorted_sides(mesh, faces)
+    # Side 3f + i runs from corner i of face f to the next one; so there is one corner of its face at either end.
+    following = np.arange(len(corners)).reshape(-1, 3)[:, [1, 2, 0]].ravel()[order]
+    rises = corners[order] < corners[following]
+    low, high = np.where(rises, order, following), np.where(rises, following, order)
+    # Corners in one vertex are linked where their faces share an edge of that vertex.
+    met = np.flatnonzero(keys[1:] == keys[:-1])
+    one, other = np.concatenate([low[met], high[met]]), np.concatenate([low[met + 1], high[met + 1]])
+    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(corners), len(corners)))
+    count, fan = connected_components(graph, directed=False)
+    vertex_of_fan = np.empty(count, np.int64)
+    vertex_of_fan[fan] = corners
+    fans = np.bincount(vertex_of_fan)
     return float(np.mean(fans[fans > 0] > 1))
 
 
