@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from prefalign.interfaces import Batch, PrefalignError, Reward, RewardOutput
 from prefalign_mesh3d.rewards.views import Ring, ViewCodec, ViewRow
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
 
-#: A judge takes (N, K, H, W, 3) uint8 pictures and N prompts, and gives (N, K) numbers, of which more is better.
-Judge = Callable[[Tensor, Sequence[str]], Tensor]
+#: A judge takes (N, K, H, W, 3) uint8 pictures and N prompts, and gives (N, K) numbers, of which more is better. If the
+#: type said so, configs could name no class with a `__call__`: they would take it for a function that makes tensors.
+Judge = Callable[..., Any]
 
 
 class ViewAveraged(Reward):

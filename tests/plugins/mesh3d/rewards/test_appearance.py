@@ -90,3 +90,18 @@ def test_clip_judges_and_scores_records(clip, box, shown, viewed):
     (scored,) = run_stages([record], [Score(reward, "looks")], 0, [StageReport()])
     found = [response.scores["looks"] for response in scored.responses]
     assert found == pytest.approx(mean.squeeze(1).tolist(), abs=1e-6)
+
+
+def test_a_config_names_the_judge(clip, box, shown, viewed):
+    from jsonargparse import ArgumentParser
+
+    judge = {"class_path": "prefalign_mesh3d.rewards.transformers_views.ClipJudge", "init_args": {"source": clip}}
+    parser = ArgumentParser()
+    parser.add_class_arguments(ViewAveraged, "reward")
+    ring = {"azimuths": [0, 90], "size": 16, "supersample": 1}
+    found = parser.parse_object({"reward": {"judge": judge, "ring": ring, "consistency": 0.5}})
+    reward = parser.instantiate_classes(found).reward
+    assert reward.codec.ring == RING
+    mean, valid = judged(reward, shown(box()), record=viewed)
+    assert valid.all()
+    assert mean.isfinite().all()
