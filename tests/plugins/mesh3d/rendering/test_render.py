@@ -80,6 +80,7 @@ def test_edges_are_smooth_where_a_pixel_has_several_samples():
     assert views.coverage[0, 4].tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
     assert moved.coverage[0, 4].tolist() == [0, 0, 0.5, 1, 1, 1, 0.5, 0]
     assert moved.images[0, 4, 2].tolist() == [100, 51, 26]
+    assert moved.depth[0, 4, 2] == pytest.approx(4)  # of the half that is there
 
 
 @pytest.mark.parametrize("order", [1, -1])
