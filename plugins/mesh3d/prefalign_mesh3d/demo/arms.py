@@ -34,7 +34,8 @@ class Arm:
 
 
 def _dpo(**options: Any) -> dict[str, Any]:
-    return {"class_path": "core/dpo", "init_args": options}
+    # What the preset gives and an arm does not is taken back.
+    return {"class_path": "core/dpo", "init_args": {"beta": None, "nll_weight": 0.0, **options}}
 
 
 #: The anchor of the DPO arm alone, with the weight that it has there.
