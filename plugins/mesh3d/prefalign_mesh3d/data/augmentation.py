@@ -56,7 +56,7 @@ class Augmentation:
         whole, single = rng.uniform(*self.scale), rng.uniform(*self.per_axis, size=3)
         matrix = np.eye(3)
         for axis in self.turns_about:
-            matrix = _quarter_turns(AXES.index(axis), int(quarters[AXES.index(axis)])) @ matrix
+            matrix = quarter_turns(AXES.index(axis), int(quarters[AXES.index(axis)])) @ matrix
         signs = [-1.0 if axis in self.mirror and mirrored[index] else 1.0 for index, axis in enumerate(AXES)]
         return np.diag(np.array(signs) * whole * single) @ matrix
 
@@ -68,7 +68,7 @@ def augmented(mesh: Mesh, augmentation: Augmentation, seed: int) -> Mesh:
     return Mesh(mesh.vertices @ matrix.T, faces)
 
 
-def _quarter_turns(axis: int, count: int) -> np.ndarray:
+def quarter_turns(axis: int, count: int) -> np.ndarray:
     """(3, 3) the rotation by count · 90 degrees about an axis, counter-clockwise seen from its tip; exact."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[count % 4]
     first, second = (axis + 1) % 3, (axis + 2) % 3
@@ -78,4 +78,4 @@ def _quarter_turns(axis: int, count: int) -> np.ndarray:
     return matrix
 
 
-__all__ = ["AXES", "Augmentation", "augmented"]
+__all__ = ["AXES", "Augmentation", "augmented", "quarter_turns"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefalign_mesh3d.data.augmentation import Augmentation, augmented
+from prefalign_mesh3d.data.augmentation import Augmentation, augmented, quarter_turns
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.mesh import Mesh
 
@@ -40,6 +40,14 @@ def test_a_turn_takes_one_axis_to_the_next(axis, start, end):
     reached = {tuple(matrix[:, start].tolist()) for matrix in matrices(turns_about=axis, scale=(1.0, 1.0))}
     unit = np.eye(3)
     assert reached == {tuple(sign * unit[n]) for sign in (1, -1) for n in (start, end)}
+
+
+@pytest.mark.parametrize(("axis", "start", "end"), [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_a_quarter_is_counter_clockwise_seen_from_the_tip(axis, start, end):
+    unit = np.eye(3)
+    np.testing.assert_array_equal(quarter_turns(axis, 1) @ unit[start], unit[end])
+    np.testing.assert_array_equal(quarter_turns(axis, 1) @ unit[axis], unit[axis])
+    np.testing.assert_array_equal(quarter_turns(axis, 3), quarter_turns(axis, 1).T)
 
 
 def test_turns_about_three_axes_reach_all_rotations_of_the_cube():

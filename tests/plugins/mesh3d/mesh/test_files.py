@@ -146,6 +146,8 @@ def test_solids_of_one_file_are_one_mesh():
         ("obj", CORNERS + "f 1 2 9\n", Refusal.UNREADABLE),
         ("obj", CORNERS + "f 1 2 three\n", Refusal.UNREADABLE),
         ("obj", CORNERS + "f 1 2\n", Refusal.UNREADABLE),
+        # The loader would leave out the second face and say nothing.
+        ("obj", CORNERS + "f 1 2 3\nf 1 2\n", Refusal.UNREADABLE),
         ("obj", CORNERS.replace("v 0 0 0", "v nan 0 0") + "f 1 2 3\n", Refusal.NOT_FINITE),
         ("obj", CORNERS.replace("v 0 0 0", "v inf 0 0") + "f 1 2 3\n", Refusal.NOT_FINITE),
         ("obj", CORNERS.replace("v 0 0 0", "v 1e999 0 0") + "f 1 2 3\n", Refusal.NOT_FINITE),

@@ -119,11 +119,15 @@ def test_bytes_without_a_place_have_no_neighbours(tmp_path, monkeypatch):
     assert (error.reason, "pack all in a .glb" in error.problem) == (Refusal.OUTSIDE, True)
 
 
-def test_pictures_are_not_looked_for(tmp_path):
-    header = tree(images=[{"uri": "../secret.png"}], textures=[{"source": 0}], materials=[{"name": "m"}])
+@pytest.mark.parametrize("uri", ["../secret.png", "data:image/png;base64,iVBORw0KGgo="])
+def test_pictures_are_neither_looked_for_nor_decoded(monkeypatch, uri):
+    opened = []
+    monkeypatch.setattr("PIL.Image.open", opened.append)
+    header = tree(images=[{"uri": uri}], textures=[{"source": 0}], materials=[{"name": "m"}])
     header["materials"][0]["pbrMetallicRoughness"] = {"baseColorTexture": {"index": 0}}
     header["meshes"][0]["primitives"][0]["material"] = 0
     assert len(read(header).faces) == 1
+    assert opened == []
 
 
 @pytest.mark.parametrize(
@@ -240,6 +244,7 @@ def test_binary_files():
         with pytest.raises(MeshFileError) as caught:
             mesh_from_bytes(data[:stop], "glb", "a.glb")
         assert caught.value.reason in (Refusal.UNREADABLE, Refusal.EMPTY)
+        assert stop < 20 or "the file is cut off" in caught.value.problem
     for wrong in (b"glTG" + data[4:], data[:4] + b"\1" + data[5:], data[:16] + b"BIN\0" + data[20:]):
         with pytest.raises(MeshFileError, match="expected"):
             mesh_from_bytes(wrong, "glb", "a.glb")
