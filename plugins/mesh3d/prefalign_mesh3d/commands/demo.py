@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", default="0", help="seeds, comma-separated (default 0)")
     parser.add_argument("--arms", help=f"arms, comma-separated, or 'all' (default {DEFAULT})")
     parser.add_argument("--prepare-only", action="store_true", help="make base and pairs, tune nothing")
-    parser.add_argument("--steps", type=int, help="of the supervised training (default 950)")
+    parser.add_argument("--steps", type=int, help="of the supervised training (default 700)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default 1, enough for this size)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser

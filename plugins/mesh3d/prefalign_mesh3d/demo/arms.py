@@ -41,11 +41,21 @@ def _dpo(**options: Any) -> dict[str, Any]:
 #: The anchor of the DPO arm alone, with the weight that it has there.
 _LIKELIHOOD = _dpo(loss_type=["sft"], loss_weights=[10.0])
 
+
+def _masked(mask_form: str, beta: float) -> dict[str, Any]:
+    options = {"mask_form": mask_form, "beta": beta, "nll_weight": 10.0}
+    return {"class_path": "mesh3d/masked_dpo", "init_args": options}
+
+
 ARMS: dict[str, Arm] = {
     "coin": Arm("DPO, chosen by a coin (control)", records="coin.parquet"),
     "rft": Arm("likelihood of the chosen (RFT)", _LIKELIHOOD),
     "dpo": Arm("DPO, β = 1, anchored"),
     "unanchored": Arm("DPO, β = 0.1, no anchor", _dpo(beta=0.1), steps=120, lr=5.0e-5),
+    "masked": Arm("M-DPO, masked log-ratios, β = 1", _masked("logp_sum", 1.0), "masked.parquet"),
+    "masked_l1": Arm("M-DPO, masked probabilities, β = 10", _masked("prob_l1", 10.0), "masked.parquet"),
+    "near_rft": Arm("RFT, near misses", _LIKELIHOOD, "near.parquet"),
+    "near_dpo": Arm("DPO, rejected near misses", None, "near.parquet"),
     "rft_2": Arm("second round of RFT", _LIKELIHOOD, "fresh.parquet", "rft"),
     "dpo_2": Arm("second round of DPO", None, "fresh.parquet", "dpo"),
 }

@@ -16,12 +16,15 @@ from prefalign.data.store import write_parquet
 from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, Prompt, Ranking, Response, Unary
 from prefalign.training.arms import run_arm
 from prefalign_mesh3d.demo.judging import Judgement, judge, means
+from prefalign_mesh3d.demo.near_misses import near_miss
 from prefalign_mesh3d.demo.shapes import draw_shapes
 from prefalign_mesh3d.mesh.clouds import POINTS, cloud_bytes, cloud_of
 from prefalign_mesh3d.mesh.grid import frame_of
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.pairs.all_criteria import AllCriteria
 from prefalign_mesh3d.pairs.criteria import Criterion
+from prefalign_mesh3d.pairs.face_rules import ManifoldFaces
+from prefalign_mesh3d.pairs.masks import MaskFaces
 from prefalign_mesh3d.policies.mesh_policy import MeshPolicy
 from prefalign_mesh3d.tokenizers.deepmesh import DeepMesh
 
@@ -46,7 +49,7 @@ class Plan:
     """
 
     shapes: int = 3000
-    steps: int = 950
+    steps: int = 700
     clouds: int = 64
     candidates: int = 8
     temperature: float = 0.8
@@ -74,7 +77,7 @@ class Prepared:
     """A prepared seed.
 
     Attributes:
-        folder: with `base/export`, `shapes.parquet`, `pairs.parquet`, `coin.parquet`.
+        folder: with `base/export`, `shapes.parquet`, and the pairs of the arms.
         shapes: that were drawn.
         facts: figures to look at before any arm.
     """
@@ -122,6 +125,8 @@ def prepare(folder: Path, seed: int, plan: Plan, log: Callable[[str], None]) -> 
     pairs = pairs_of(judged, plan.per_cloud, seed)
     write_parquet(pairs, folder / "pairs.parquet")
     write_parquet(by_coin(pairs, seed), folder / "coin.parquet")
+    write_parquet(run_stages(pairs, [MaskFaces(tokenizer(), ManifoldFaces())], seed), folder / "masked.parquet")
+    write_parquet(near_pairs(judged, plan.per_cloud, seed), folder / "near.parquet")
     facts = {"plan": asked, "base_seconds": base["seconds"], **describe(pairs, judged)}
     facts_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return Prepared(folder, shapes, facts)
@@ -211,6 +216,22 @@ def pairs_of(judged: Sequence[Judged], per_cloud: int, seed: int) -> list[Prefer
         per_prompt=per_cloud,
     )
     return list(run_stages(candidates(judged), [rule], seed))
+
+
+def near_pairs(judged: Iterable[Judged], per_cloud: int, seed: int) -> list[PreferenceRecord]:
+    """The closed meshes of each cloud with the smallest Chamfer distances, each against a near miss of itself."""
+    made = []
+    for i, one in enumerate(judged):
+        ranked = sorted(zip(one.judgements, one.responses, strict=True), key=lambda both: both[0].chamfer)
+        closed = [response for judgement, response in ranked if judgement.closed]
+        for k, chosen in enumerate(closed[:per_cloud]):
+            mesh = tokenizer().decode(np.asarray(chosen.token_ids)).mesh
+            missed = near_miss(mesh, derive_seed(seed, "near miss", i, k) % 2**32)
+            rejected = Response(token_ids=(*tokenizer().encode(missed).tolist(), tokenizer().eos_id))
+            pair = PreferenceRecord(id=f"cloud{i}/{k}", prompt=one.prompt, responses=(chosen, rejected), verdict=Pair())
+            if not chosen.same_payload(rejected):
+                made.append(pair)
+    return made
 
 
 def by_coin(pairs: Iterable[PreferenceRecord], seed: int) -> list[PreferenceRecord]:

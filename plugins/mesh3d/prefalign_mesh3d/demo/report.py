@@ -24,6 +24,14 @@ COMPARISONS = (
     ("dpo_2", "dpo"),
     ("rft_2", "rft"),
     ("dpo_2", "rft_2"),
+    ("masked", "coin"),
+    ("masked", "dpo"),
+    ("masked_l1", "coin"),
+    ("masked_l1", "dpo"),
+    ("near_rft", "base"),
+    ("near_dpo", "base"),
+    ("near_dpo", "near_rft"),
+    ("near_dpo", "dpo"),
     ("unanchored", "base"),
 )
 

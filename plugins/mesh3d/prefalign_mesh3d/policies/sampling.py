@@ -79,6 +79,8 @@ def draw(
         first = start + cache.length
         hidden = model.hidden(sequences[active, first : position + 1], condition[active], start, cache)
         logits = model.head(hidden[:, -1]).float()
+        # A sequence begins once; training never shows this id as what comes next.
+        logits[:, bos] = -torch.inf
         for processor in processors:
             logits = processor(sequences[active, : position + 1], logits)
         token = _chosen(logits, settings, generator)
