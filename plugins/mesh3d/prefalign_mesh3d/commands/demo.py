@@ -72,6 +72,8 @@ def _run(options: argparse.Namespace, log: Any) -> int:
         facts[seed] = prepared.facts
         for name, row in figures.items():
             results.setdefault(name, []).append(row)
+        if seed == seeds[0] and "dpo" in names:
+            _picture(options.out, prepared, seed)
         # After every seed, so that an interrupted comparison leaves a table.
         rules = _write(options.out, [*facts], results, facts)
     if options.prepare_only:
@@ -93,6 +95,13 @@ def _write(out: Path, seeds: Sequence[int], results: Any, facts: Any) -> dict[st
     return rules
 
 
+def _picture(out: Path, prepared: Any, seed: int) -> None:
+    from prefalign_mesh3d.demo.arms import arm_folder
+    from prefalign_mesh3d.demo.pictures import draw_comparison
+
+    draw_comparison(prepared, arm_folder(prepared.folder / "arms", "dpo") / "export", out / "meshes", seed)
+
+
 def _spoken(out: Path, seeds: Sequence[int], rules: dict[str, list[bool]]) -> str:
     lines = [
         "",
@@ -104,4 +113,6 @@ def _spoken(out: Path, seeds: Sequence[int], rules: dict[str, list[bool]]) -> st
         f"{'passed' if all(answers) else 'FAILED'}: {rule} ({sum(answers)} of {len(answers)} seeds)"
         for rule, answers in rules.items()
     ]
+    if (out / "meshes").is_dir():
+        lines += ["", f"Meshes before and after: {out / 'meshes' / 'comparison.png'}, and GLB files beside it"]
     return "\n".join(lines)
