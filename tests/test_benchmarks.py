@@ -62,6 +62,31 @@ class Counted:
         return next(self.losses)
 
 
+@pytest.mark.slow
+def test_gradients_in_windows_are_those_of_their_whole_graph(benchmark, monkeypatch, capsys):
+    """The command fails where they are not."""
+    windows = benchmark("mesh_windows")
+    small = {"latents": 3, "width": 16, "heads": 2, "layers": 1, "out_width": 16}
+    monkeypatch.setitem(
+        windows.SIZES, "tiny", {"width": 16, "heads": 2, "inner": 32, "depths": [1, 1, 1], "points": small}
+    )
+    monkeypatch.setattr(sys, "argv", ["mesh_windows.py", "--window", "36", "--lengths", "36,108", "--repeats", "1"])
+    assert windows.main() == 0
+    assert capsys.readouterr().out.count("| windows |") == 2
+    # A window that is computed again on other inputs gives another gradient, and the command says so.
+    scores = windows.MeshPolicy.scores
+
+    def halved(policy, batch, needs=frozenset()):
+        found = scores(policy, batch, needs)
+        if windows.mesh_policy.checkpoint is checkpoint:
+            found.logps = found.logps * 0.5
+        return found
+
+    checkpoint = windows.mesh_policy.checkpoint
+    monkeypatch.setattr(windows.MeshPolicy, "scores", halved)
+    assert windows.main() == 1
+
+
 def test_sides_take_turns_that_swap_their_order(benchmark):
     turns = benchmark("turns")
     order = []
