@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_metric(files, capsys):
 
 @pytest.mark.oracle
 def test_to_the_surface(files, capsys):
-    pytest.importorskip("open3d")
+    pytest.importorskip("open3d", exc_type=ImportError)
     sphere = files / "sphere.obj"
     found = scored(capsys, sphere, "--reference", sphere, "--surface", "--json")
     assert found["settings"]["to"] == "surface"

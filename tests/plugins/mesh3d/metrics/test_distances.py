@@ -123,7 +123,7 @@ def test_settings():
 @pytest.mark.oracle
 def test_against_open3d():
     """Open3D's metrics of the same points. Those that it has for meshes measure to the surface: `test_surface`."""
-    open3d = pytest.importorskip("open3d")
+    open3d = pytest.importorskip("open3d", exc_type=ImportError)
     random = np.random.default_rng(0)
     clouds = [Cloud(random.normal(size=(count, 3)) * 0.05, np.zeros((count, 3))) for count in (300, 200)]
     theirs = [open3d.t.geometry.PointCloud(open3d.core.Tensor(cloud.points.astype(np.float32))) for cloud in clouds]

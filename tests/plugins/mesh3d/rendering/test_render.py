@@ -163,7 +163,7 @@ def test_up_is_up():
 
 def test_every_face_of_a_soup_is_where_a_ray_says_it_is():
     """Depth and normals beside open3d's ray casting, which shares no code with ours."""
-    o3d = pytest.importorskip("open3d")
+    o3d = pytest.importorskip("open3d", exc_type=ImportError)
     rng = np.random.default_rng(3)
     corners = rng.uniform(-0.5, 0.5, (60, 1, 3)) + rng.uniform(-0.25, 0.25, (60, 3, 3))
     mesh = Mesh(corners.reshape(-1, 3), np.arange(180).reshape(-1, 3))

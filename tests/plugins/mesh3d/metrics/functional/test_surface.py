@@ -20,7 +20,7 @@ def plain(shape):
 @pytest.mark.oracle
 def test_distances_by_hand():
     """From a unit cube: above a side, off an edge, off a corner, at the centre, and on the surface."""
-    pytest.importorskip("open3d")
+    pytest.importorskip("open3d", exc_type=ImportError)
     points = np.array([[0.1, 0.2, 2], [0, 1.5, 1.5], [1.5, 1.5, 1.5], [0, 0, 0], [0.5, 0.1, 0.3]])
     distances, faces = surface_distances(points, plain(trimesh.creation.box()))
     np.testing.assert_allclose(distances, [1.5, 2**0.5, 3**0.5, 0.5, 0], atol=1e-6)
@@ -30,7 +30,7 @@ def test_distances_by_hand():
 @pytest.mark.oracle
 def test_a_copy_is_at_no_distance():
     """Point to point it is at about the spacing of the points; and small taus depend on their number."""
-    pytest.importorskip("open3d")
+    pytest.importorskip("open3d", exc_type=ImportError)
     sphere, box = plain(trimesh.creation.icosphere(3)), plain(trimesh.creation.box(extents=(1.5, 1.5, 1.5)))
     exact = Comparison(Placement("none"), to="surface")
     assert exact.label == "none/n1024/surface"
@@ -48,7 +48,7 @@ def test_a_copy_is_at_no_distance():
 @pytest.mark.oracle
 def test_against_the_metrics_of_open3d():
     """Those of its meshes measure to surfaces, from points of their own draw."""
-    open3d = pytest.importorskip("open3d")
+    open3d = pytest.importorskip("open3d", exc_type=ImportError)
     shapes = trimesh.creation.icosphere(3), trimesh.creation.box(extents=(1.5, 1.5, 1.5))
     theirs = [
         open3d.t.geometry.TriangleMesh(
@@ -82,6 +82,6 @@ def test_without_open3d(monkeypatch):
 
 @pytest.mark.oracle
 def test_nothing_is_near_no_faces():
-    pytest.importorskip("open3d")
+    pytest.importorskip("open3d", exc_type=ImportError)
     with pytest.raises(MeshError, match="no faces"):
         surface_distances(np.zeros((1, 3)), Mesh(np.eye(3), np.zeros((0, 3))))
