@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prefalign.interfaces import Batch, PreferenceRecord, Prompt, RecordError, Relations, Response, Segment
 from prefalign.models.tokens import TokenExample, TokenRow, pad_rows, spans_to_weights
-from prefalign_mesh3d.mesh.clouds import MESH, load_cloud
+from prefalign_mesh3d.mesh.clouds import MESH, load_cloud, medium_bytes
 from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.files import mesh_from_bytes
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
@@ -64,17 +64,17 @@ class MeshCodec:
         """(P, 6) the cloud of a prompt.
 
         Raises:
-            RecordError: unless it has exactly one medium, which can be read as one.
+            MeshError: unless it has exactly one medium, which can be read as one.
         """
         if len(prompt.media) != 1:
-            raise RecordError(f"expected one medium, a cloud or a mesh, got {len(prompt.media)}", field="prompt.media")
+            raise MeshError(f"expected one medium, a cloud or a mesh, got {len(prompt.media)}")
         return torch.from_numpy(load_cloud(prompt.media[0], self.points))
 
     def _cloud(self, prompt: Prompt, record: PreferenceRecord) -> Tensor:
         try:
             return self.cloud(prompt)
-        except RecordError as error:
-            raise error.located("", record.id) if error.record_id is None else error from None
+        except MeshError as error:
+            raise record.error(str(error), "prompt.media") from error
 
     def _tokens(self, record: PreferenceRecord, index: int) -> np.ndarray:
         response, place = record.responses[index], f"responses[{index}]"
@@ -105,10 +105,10 @@ class MeshCodec:
         if len(response.media) != 1 or response.media[0].kind != MESH:
             raise record.error("expected token_ids, or one medium of the kind 'mesh'", place)
         medium = response.media[0]
-        data = medium.data if medium.data is not None else Path(medium.path or "").read_bytes()
         suffix = Path(medium.path or "mesh.glb").suffix.lstrip(".")
         try:
-            return self.tokenizer.tokenize(mesh_from_bytes(data, suffix, medium.path or "the record's mesh"))
+            mesh = mesh_from_bytes(medium_bytes(medium), suffix, medium.path or "the record's mesh")
+            return self.tokenizer.tokenize(mesh)
         except MeshError as error:
             raise record.error(str(error), f"{place}.media[0]") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +10,11 @@ from typing import Any
 import numpy as np
 
 from prefalign.interfaces import Batch, PrefalignError, PreferenceRecord, Relations
-from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.clouds import MESH, POINTS, cloud_from_bytes, medium_bytes
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.metrics.functional.fidelity import Cloud, cloud_from
-from prefalign_mesh3d.rewards.responses import MESH, answer_of, medium_bytes, placed_mesh
+from prefalign_mesh3d.rewards.responses import answer_of, placed_mesh
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
-
-#: Kind of a medium that is a `.npy` file of (P, 6) positions in the cube [-1, 1] beside unit normals.
-POINTS = "points"
-#: How far from 1 the length of a normal in float16 may be, and a position from the cube.
-_ROUNDING = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +93,8 @@ class GeometryCodec:
         try:
             data = medium_bytes(media[0])
             if media[0].kind == POINTS:
-                return cloud_from_bytes(data), hashlib.sha256(data).digest()
+                cloud = cloud_from_bytes(data).astype(np.float64)
+                return Cloud(cloud[:, :3], cloud[:, 3:]), hashlib.sha256(data).digest()
             return cloud_from(placed_mesh(media[0], data), self.samples, self.seed), hashlib.sha256(data).digest()
         except PrefalignError as error:
             raise record.error(str(error), place) from error
@@ -117,29 +112,4 @@ class GeometryCodec:
         )
 
 
-def cloud_from_bytes(data: bytes) -> Cloud:
-    """The cloud of a `.npy` file: (P, 6) floating-point positions in the cube [-1, 1] beside unit normals.
-
-    Raises:
-        MeshError: for anything else. Pickled arrays are not opened.
-    """
-    expected = "expected a .npy file of (P, 6) numbers, positions beside normals"
-    try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise MeshError(f"{expected}: {error}") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 6 or found.dtype.kind != "f":
-        raise MeshError(
-            f"{expected}, got {getattr(found, 'dtype', type(found))} of {getattr(found, 'shape', 'no shape')}"
-        )
-    if not len(found) or not np.isfinite(found).all():
-        raise MeshError(f"{expected}, got {'numbers that are not finite' if len(found) else 'no point'}")
-    points, normals = found[:, :3].astype(np.float64), found[:, 3:].astype(np.float64)
-    if (most := float(np.abs(points).max())) > 1 + _ROUNDING:
-        raise MeshError(f"expected positions in the cube [-1, 1], got {most:g}: place the cloud first")
-    if (np.abs(np.sqrt((normals**2).sum(1)) - 1) > _ROUNDING).any():
-        raise MeshError("expected unit normals beside the positions")
-    return Cloud(points, normals)
-
-
-__all__ = ["GeometryCodec", "GeometryExample", "GeometryRow", "cloud_from_bytes"]
+__all__ = ["GeometryCodec", "GeometryExample", "GeometryRow"]

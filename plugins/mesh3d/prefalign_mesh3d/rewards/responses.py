@@ -8,15 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from prefalign.interfaces import Media, PrefalignError, PreferenceRecord
-from prefalign_mesh3d.mesh.errors import MeshError
+from prefalign_mesh3d.mesh.clouds import MESH, medium_bytes
 from prefalign_mesh3d.mesh.files import mesh_from_bytes
 from prefalign_mesh3d.mesh.grid import dequantise, frame_of
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.mesh.welding import welded
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
-
-#: Kind of a medium that is a file of a mesh.
-MESH = "mesh"
 
 
 class Answer(NamedTuple):
@@ -56,20 +53,6 @@ def answer_of(record: PreferenceRecord, index: int, tokenizer: MeshTokenizer | N
         raise record.error(str(error), f"{place}.media[0]") from error
 
 
-def medium_bytes(medium: Media) -> bytes:
-    """The bytes of a file, wherever they are.
-
-    Raises:
-        MeshError: for a file that cannot be read.
-    """
-    if medium.data is not None:
-        return medium.data
-    try:
-        return Path(medium.path or "").read_bytes()
-    except OSError as error:
-        raise MeshError(f"{medium.path}: cannot be read ({error.strerror or error})") from None
-
-
 def placed_mesh(medium: Media, data: bytes) -> Mesh:
     """The mesh of a file, welded, then moved and scaled so that its longest side is 1.9, as tokenizers place it.
 
@@ -85,4 +68,4 @@ def placed_mesh(medium: Media, data: bytes) -> Mesh:
     return Mesh(frame_of(mesh).place(mesh.vertices), mesh.faces)
 
 
-__all__ = ["MESH", "Answer", "answer_of", "medium_bytes", "placed_mesh"]
+__all__ = ["Answer", "answer_of", "placed_mesh"]

@@ -6,11 +6,11 @@ import io
 import numpy as np
 import pytest
 import torch
-from prefalign_mesh3d.mesh.files import write_mesh
 from tests.plugins.mesh3d.policies.conftest import POINTS, a_cloud, a_record, tokens_of
 
 from prefalign.interfaces import Media, Prompt, RecordError, Response, Segment, Unary
 from prefalign_mesh3d.mesh.clouds import cloud_bytes
+from prefalign_mesh3d.mesh.files import write_mesh
 from prefalign_mesh3d.mesh.mesh import Mesh
 from prefalign_mesh3d.policies.codec import MeshCodec
 from prefalign_mesh3d.tokenizers.deepmesh import DeepMesh
@@ -124,8 +124,8 @@ def npy(array: np.ndarray) -> bytes:
         (b"not a file", "npy"),
         (b"", "npy"),
         (npy(np.zeros((POINTS, 5), np.float32)), r"\(P, 6\)"),
-        (npy(np.zeros((POINTS, 6), np.int64)), "floating point"),
-        (npy(np.zeros((3, 6), np.float32)), "3 points, and the policy reads 8"),
+        (npy(np.zeros((POINTS, 6), np.int64)), "int64"),
+        (npy(a_cloud(0, 3)), "3 points, and the policy reads 8"),
         (npy(np.full((POINTS, 6), np.nan, np.float32)), "not finite"),
         (npy(np.full((POINTS, 6), 3.0, np.float32)), r"\[-1, 1\]"),
         (npy(np.array([{"a": 1}], dtype=object)), "npy"),
