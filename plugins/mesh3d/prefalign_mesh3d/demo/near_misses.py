@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from prefalign_mesh3d.mesh.errors import MeshError
 from prefalign_mesh3d.mesh.grid import canonical, face_keys
 from prefalign_mesh3d.mesh.mesh import GridMesh
+
+#: Changes that are tried; of a mesh with three faces nearly every one is a change.
+TRIES = 100
 
 
 def near_miss(grid: GridMesh, seed: int) -> GridMesh:
@@ -14,9 +18,14 @@ def near_miss(grid: GridMesh, seed: int) -> GridMesh:
     Args:
         grid: with three faces at least.
         seed: of which vertex, and what becomes of it.
+
+    Raises:
+        MeshError: if the mesh has no face, or none of `TRIES` changes leaves another mesh with a face.
     """
+    if not len(grid.faces):
+        raise MeshError("a mesh without faces has no near miss; give one with three faces at least")
     rng = np.random.default_rng(seed)
-    while True:
+    for _ in range(TRIES):
         vertex = int(rng.integers(len(grid.vertices)))
         cells, faces = grid.vertices.copy(), grid.faces
         around = np.flatnonzero((faces == vertex).any(1))
@@ -29,3 +38,7 @@ def near_miss(grid: GridMesh, seed: int) -> GridMesh:
         # A vertex at the border that was moved outwards is where it was.
         if len(missed.faces) and not np.array_equal(face_keys(missed), face_keys(grid)):
             return missed
+    raise MeshError(
+        f"no near miss of {len(grid.faces)} faces on {grid.levels} levels in {TRIES} tries; "
+        "give a mesh with three faces at least"
+    )
