@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace, log: Any) -> int:
     names = list(ARMS) if wanted == "all" else wanted.split(",")
     check_arms(names)
     plan = Plan() if options.steps is None else Plan(steps=options.steps)
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    seeds = _seeds(options.seeds)
     results: dict[str, list[dict[str, float]]] = {}
     facts = {}
     for seed in seeds:
@@ -81,6 +81,17 @@ def _run(options: argparse.Namespace, log: Any) -> int:
     log("done")
     print((options.out / "results.json").read_text("utf-8") if options.json else _spoken(options.out, seeds, rules))
     return 0 if all(all(answers) for answers in rules.values()) else 1
+
+
+def _seeds(text: str) -> list[int]:
+    from prefalign.interfaces import PrefalignError
+
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if not (part.isascii() and part.isdigit())]
+    if wrong:
+        raise PrefalignError(f"--seeds: expected whole numbers from 0 up, such as 0,1,2; got {wrong[0]!r}")
+    # A seed given twice would make the spread look smaller than it is.
+    return list(dict.fromkeys(map(int, parts)))
 
 
 def _write(out: Path, seeds: Sequence[int], results: Any, facts: Any) -> dict[str, list[bool]]:
