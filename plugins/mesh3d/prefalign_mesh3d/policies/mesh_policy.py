@@ -175,7 +175,6 @@ class MeshPolicy(Policy):
             selected = torch.zeros_like(completion)
             for row, window in windows.items():
                 selected[row, window.scored : window.stop] = True
-            selected &= completion
             rows = torch.tensor(list(windows), device=ids.device)
             stop = max(window.stop for window in windows.values())
             values = self._window(
