@@ -122,7 +122,7 @@ def test_a_tiny_comparison_runs_from_end_to_end(tmp_path, monkeypatch):
     for name in ("base", "coin", "dpo"):
         assert 0 < results[name]["chamfer@1.0"] <= 1
         assert 0 <= results[name]["boundary@0.7"] <= 1
-    assert len(verdicts(results)) == 7
+    assert len(verdicts({name: [row] for name, row in results.items()})) == 7
     picture = draw_comparison(prepared, tmp_path / "arms" / "dpo" / "export", tmp_path / "meshes", 0)
     assert picture.stat().st_size > 1000
     assert run_seed(tmp_path, 0, ["coin", "dpo"], plan, print)[1] == results
