@@ -21,7 +21,7 @@ def test_greedy_tokens_are_the_likeliest_under_the_context_they_are_scored_under
     policy = make_policy(max_tokens=40, init_seed=2, **windows)
     (drawn,) = policy.sample(prompts(1))
     ids = drawn[0].token_ids
-    assert len(set(ids)) > 15
+    assert len(set(ids)) >= 10
     record = a_record("drawn", (5, 5), prompt=prompts(1)[0])
     record = type(record)(
         id="d", prompt=record.prompt, responses=(drawn[0], record.responses[1]), verdict=record.verdict
