@@ -21,6 +21,9 @@ from prefalign_mesh3d.policies.sampling import LogitsProcessor, SamplingSettings
 from prefalign_mesh3d.policies.windows import Window, Windowing, place_of, window_at_random
 from prefalign_mesh3d.tokenizers.base import MeshTokenizer
 
+#: Beside a saved generator: how its tokens are to be read.
+TOKENIZER_FILE = "mesh_tokenizer.json"
+
 WindowMode = Literal["exact", "paired_random"]
 
 
@@ -95,7 +98,7 @@ class MeshPolicy(Policy):
         """Load or build the weights, freeze what is not trained, add the adapter.
 
         Raises:
-            PrefalignError: for a model of another vocabulary, or a stride that its hourglass cannot take.
+            PrefalignError: for a model of another tokenizer, or a stride that its hourglass cannot take.
         """
         if self.model is not None:
             return
@@ -117,12 +120,24 @@ class MeshPolicy(Policy):
     def _loaded(self) -> MeshGenerator:
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
         if isinstance(self.source, str):
+            self._check_tokenizer(Path(self.source) / TOKENIZER_FILE)
             return from_pretrained(MeshGenerator, self.source, dtype=dtype)
         config = MeshGeneratorConfig(**{"vocab_size": self.tokenizer.vocab_size, **self.source})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.init_seed)
             model = MeshGenerator(config)
         return model if dtype == "auto" else model.to(dtype)
+
+    def _check_tokenizer(self, file: Path) -> None:
+        """Refuse a tokenizer of equal size that writes other streams than the model has learnt."""
+        if not file.is_file():
+            return
+        learnt, mine = (
+            json.loads(file.read_text("utf-8"))["tokenizer"],
+            json.loads(json.dumps(self.tokenizer.settings())),
+        )
+        if learnt != mine:
+            raise PrefalignError(f"{file}: the model was trained on the tokenizer {learnt}, and the policy has {mine}")
 
     @property
     def has_adapter(self) -> bool:
@@ -285,4 +300,4 @@ class MeshPolicy(Policy):
         """Write the generator (or the adapter, as peft reads it) and the settings of the tokenizer."""
         self.model.save_pretrained(folder)
         settings = {"tokenizer": self.tokenizer.settings(), "points": self.codec.points}
-        (Path(folder) / "mesh_tokenizer.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (Path(folder) / TOKENIZER_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -138,8 +138,16 @@ def test_settings_that_do_not_fit_are_refused_before_any_weight_is_made(options,
 
 def test_a_model_of_another_vocabulary_is_refused(make_policy, tmp_path) -> None:
     make_policy().save_pretrained(tmp_path)
+    (tmp_path / "mesh_tokenizer.json").unlink()
     with pytest.raises(PrefalignError, match="the model has 90 ids, and the tokenizer deepmesh with 32 levels has"):
         MeshPolicy(str(tmp_path), DeepMesh(2, 4, 4), points=POINTS).configure_model()
+
+
+def test_a_tokenizer_of_the_same_size_and_other_streams_is_refused(make_policy, tmp_path) -> None:
+    make_policy().save_pretrained(tmp_path)
+    MeshPolicy(str(tmp_path), DeepMesh(2, 2, 4), points=POINTS).configure_model()
+    with pytest.raises(PrefalignError, match=r"mesh_tokenizer\.json: the model was trained on .*'compat': False"):
+        MeshPolicy(str(tmp_path), DeepMesh(2, 2, 4, compat=True), points=POINTS).configure_model()
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:

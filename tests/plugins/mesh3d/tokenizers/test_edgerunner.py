@@ -89,7 +89,10 @@ def described_walk(grid):
 
     letters, vertices, waiting = [], [], []
     centroid = [grid.vertices[list(face)].sum(0).tolist() for face in faces]
-    key = lambda f: (component[f], centroid[f][1], centroid[f][2], centroid[f][0])  # noqa: E731
+
+    def key(f):
+        return component[f], centroid[f][1], centroid[f][2], centroid[f][0]
+
     for first in sorted(range(len(faces)), key=key):
         waiting.append(entrance(first))
         while waiting:
@@ -170,7 +173,10 @@ def test_a_handle_and_a_split_come_back():
     radius = 3 + np.cos(b)
     points = np.stack([radius * np.cos(a), radius * np.sin(a), np.sin(b)], axis=-1).reshape(-1, 3)
     cells = np.round((points + 4) * 60).astype(int)
-    corner = lambda p, q: ((p % n) * m + q % m).ravel()  # noqa: E731
+
+    def corner(p, q):
+        return ((p % n) * m + q % m).ravel()
+
     faces = np.concatenate(
         [
             np.stack([corner(i, j), corner(i + 1, j), corner(i + 1, j + 1)], axis=1),
