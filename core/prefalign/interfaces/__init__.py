@@ -4,7 +4,7 @@ from prefalign.interfaces.builder import Stage, StageReport
 from prefalign.interfaces.encoder import Encoder
 from prefalign.interfaces.errors import CapabilityError, PrefalignError, RecordError, unknown_name
 from prefalign.interfaces.objective import Objective, ObjectiveOutput
-from prefalign.interfaces.policy import NEEDS, Codec, Policy
+from prefalign.interfaces.policy import NEEDS, Codec, Extension, Policy
 from prefalign.interfaces.record import Media, Message, PreferenceRecord, Prompt, Response, Segment, Slot
 from prefalign.interfaces.reward import Reward, RewardOutput
 from prefalign.interfaces.scores import Batch, Relations, ResponseScores
@@ -17,6 +17,7 @@ __all__ = [
     "CapabilityError",
     "Codec",
     "Encoder",
+    "Extension",
     "Group",
     "Media",
     "Message",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -45,6 +46,19 @@ class Codec(Protocol):
 
     def fingerprint(self) -> str:
         """A hash of everything besides the record that decides the encoding (tokenizer, template, lengths)."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A response that is still being written.
+
+    Attributes:
+        response: what stands so far, readable as a response of its own.
+        ended: the policy has put an end to it, so that nothing can follow.
+    """
+
+    response: Response
+    ended: bool
 
 
 class Policy(nn.Module, ABC):
@@ -101,6 +115,31 @@ class Policy(nn.Module, ABC):
         self, prompts: Sequence[Prompt], n: int = 1, *, generator: torch.Generator | None = None, **options: Any
     ) -> list[list[Response]]:
         """`n` responses to each prompt; without a generator, greedily where the family can."""
+
+    def extend(
+        self,
+        prompts: Sequence[Prompt],
+        begun: Sequence[Response | None],
+        units: int,
+        *,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> list[Extension]:
+        """Write each response on, for searches that look at responses before they are finished.
+
+        Args:
+            prompts: what is answered.
+            begun: what stands of each answer, from an earlier call; None for nothing.
+            units: how much is added at most: tokens, or frames of a model of several streams.
+            generator: samples with its seed; without one, greedily.
+            options: as for `sample`.
+
+        Raises:
+            CapabilityError: if the family writes a response as a whole.
+        """
+        raise CapabilityError(
+            f"{type(self).__name__} makes a response as a whole, so it cannot be searched step by step; take best-of-N"
+        )
 
     @abstractmethod
     def save_pretrained(self, folder: Path) -> None:
