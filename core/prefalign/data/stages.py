@@ -8,17 +8,14 @@ is counted with the reason.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from prefalign.data.build import derive_seed
-from prefalign.functional.fingerprint import fingerprint
 from prefalign.interfaces import (
     Group,
     Pair,
@@ -34,16 +31,25 @@ from prefalign.interfaces import (
     Unary,
     unknown_name,
 )
-
-Judge = Callable[[PreferenceRecord], Sequence[float | None]]
-"""A program that gives one number per response of a record, None for what it cannot judge."""
+from prefalign.models.judging import (
+    Judge,
+    column_of,
+    configure,
+    identity,
+    inference,
+    is_blank,
+    judgements,
+    with_scores,
+)
+from prefalign.models.sampler import Sampler
 
 
 class Sample(Stage):
     """Put freshly drawn candidates in the place of a record's responses; none of them is preferred yet.
 
     Args:
-        policy: draws them, by `policy.sample(prompts, n, generator=…, **options)`.
+        policy: draws them, by `policy.sample(prompts, n, generator=…, **options)`; a sampler, such as best-of-N, in its
+            place draws up to `n`.
         n: candidates per prompt and per combination of `sweep`.
         sweep: options that take several values in turn, such as `{"steps": [5, 25, 50, 100]}`; of several options every
             combination. Which one made a candidate is noted in its `source`.
@@ -55,7 +61,7 @@ class Sample(Stage):
 
     def __init__(
         self,
-        policy: Policy,
+        policy: Policy | Sampler,
         n: int = 1,
         sweep: Mapping[str, Sequence[Any]] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -78,12 +84,13 @@ class Sample(Stage):
         self, records: Iterator[PreferenceRecord], seed: int, report: StageReport
     ) -> Iterator[PreferenceRecord]:
         """The records with their candidates. Each call of the policy has a generator of its own."""
-        _configure(self.policy)
+        configure(self.policy)
         for record in records:
             report.seen += 1
-            found = [response for response in self._drawn(record, seed) if not _is_blank(response)]
+            drawn = list(self._drawn(record, seed))
+            found = [response for response in drawn if not is_blank(response)]
             if not found:
-                report.drop("every candidate is empty")
+                report.drop("every candidate is empty" if drawn else "no candidate was found worth an answer")
                 continue
             report.made += 1
             undecided = Ranking((0,) * len(found))
@@ -94,7 +101,7 @@ class Sample(Stage):
         for number, (context, setting) in enumerate(itertools.product(self.contexts(record), swept)):
             generator = torch.Generator().manual_seed(derive_seed(seed, record.id, number))
             prompt = record.prompt if context is None else context
-            with _inference(self.policy):
+            with inference(self.policy):
                 (drawn,) = self.policy.sample([prompt], self.n, generator=generator, **self.options, **setting)
             note = " ".join(f"{name}={value}" for name, value in setting.items())
             for response in drawn:
@@ -104,10 +111,6 @@ class Sample(Stage):
     def settings(self) -> dict[str, Any]:
         """What decides the output, the policy's weights included, which are loaded for it."""
         return {"policy": identity(self.policy), "n": self.n, "sweep": self.sweep, "options": self.options}
-
-
-def _is_blank(response: Response) -> bool:
-    return response.text is not None and not response.text.strip()
 
 
 class Score(Stage):
@@ -133,10 +136,7 @@ class Score(Stage):
         if against not in ("context", "prompt"):
             raise unknown_name("against", against, ("context", "prompt"))
         self.judge, self.name, self.criterion, self.against = judge, name, criterion, against
-        known = judge.criteria if isinstance(judge, Reward) else ()
-        if criterion is not None and criterion not in known:
-            raise unknown_name("criterion", criterion, known)
-        self._column = 0 if criterion is None else known.index(criterion)
+        self._column = column_of(judge, criterion)
 
     def __call__(
         self, records: Iterator[PreferenceRecord], seed: int, report: StageReport
@@ -146,7 +146,7 @@ class Score(Stage):
         Raises:
             RecordError: for a judge that gives another number of scores than there are responses, or infinite ones.
         """
-        _configure(self.judge)
+        configure(self.judge)
         for record in records:
             report.seen += 1
             report.made += 1
@@ -158,37 +158,13 @@ class Score(Stage):
             bare = tuple(dataclasses.replace(response, context=None) for response in record.responses)
             # What is identical but for its context is no pair of its own: the judge is not asked for a verdict.
             shown = dataclasses.replace(record, responses=bare, verdict=Ranking((0,) * len(bare)), criteria={})
-        numbers = self._judged(shown) if isinstance(self.judge, Reward) else self.judge(shown)
-        if len(numbers) != len(record.responses):
-            problem = f"the judge {self.name!r} gave {len(numbers)} scores for {len(record.responses)} responses"
-            raise record.error(problem, "responses")
-        try:
-            scored = tuple(
-                response if number is None else _with_score(response, self.name, float(number))
-                for response, number in zip(record.responses, numbers, strict=True)
-            )
-        except PrefalignError as error:
-            raise record.error(f"the judge {self.name!r}: {error}", "responses") from error
-        return dataclasses.replace(record, responses=scored)
-
-    def _judged(self, record: PreferenceRecord) -> list[float | None]:
-        reward = self.judge
-        assert isinstance(reward, Reward)
-        batch = reward.codec.collate([reward.codec.encode(record)])
-        first = next(reward.parameters(), None)
-        with _inference(reward):
-            output = reward(batch if first is None else batch.to(first.device)).totals()
-        values, valid = output.mean[:, self._column].tolist(), output.valid.tolist()
-        return [value if good else None for value, good in zip(values, valid, strict=True)]
+        (numbers,) = judgements(self.judge, [shown], self._column, name=self.name)
+        return with_scores(record, numbers, self.name)
 
     def settings(self) -> dict[str, Any]:
         """What decides the output, the judge's weights included, which are loaded for it."""
         named = {"name": self.name, "criterion": self.criterion, "against": self.against}
         return {"judge": identity(self.judge), **named}
-
-
-def _with_score(response: Response, name: str, score: float) -> Response:
-    return dataclasses.replace(response, scores={**response.scores, name: score})
 
 
 class BestWorst(Stage):
@@ -334,35 +310,3 @@ def paired(record: PreferenceRecord, winner: int, loser: int, suffix: str = "") 
     """
     responses = (record.responses[winner], record.responses[loser])
     return dataclasses.replace(record, id=record.id + suffix, responses=responses, verdict=Pair(), criteria={})
-
-
-def identity(model: Any) -> dict[str, Any]:
-    """What tells one policy or judge from another in a manifest: its class, and hashes of its encoding and weights."""
-    named = model if hasattr(model, "__qualname__") else type(model)
-    found: dict[str, Any] = {"class": f"{named.__module__}.{named.__qualname__}"}
-    if isinstance(model, nn.Module):
-        _configure(model)
-        found["weights"] = fingerprint(model)
-        if (codec := getattr(model, "codec", None)) is not None:
-            found["encoding"] = codec.fingerprint()
-    return found
-
-
-def _configure(model: Any) -> None:
-    """Load the weights of what has some; a stage may be built long before it runs."""
-    if isinstance(model, Policy | Reward):
-        model.configure_model()
-
-
-@contextlib.contextmanager
-def _inference(model: Any) -> Iterator[None]:
-    """Without gradients and in evaluation mode; afterwards each part is in the mode in which it was."""
-    training = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
-    for module in training:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
