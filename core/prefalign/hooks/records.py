@@ -12,6 +12,8 @@ from prefalign.hooks.errors import RegistrationError, nearest
 COMPONENT_KINDS = (
     "policy",
     "denoiser",
+    "stream_model",
+    "conditioner",
     "tokenizer",
     "reference",
     "reward",

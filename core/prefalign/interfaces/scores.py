@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from prefalign.interfaces.errors import CapabilityError
 from prefalign.interfaces.record import PreferenceRecord
 from prefalign.interfaces.verdict import Group, Ranking, labels, pairs, ranking
 
@@ -56,6 +57,7 @@ class ResponseScores(_OnDevice):
         entropy: (N, T) entropy in nats at each position, no gradient.
         prompt_logps: (N,) summed log-probability of the prompt's tokens, and
         prompt_lengths: (N,) their number; for objectives whose likelihood term covers the prompt.
+        streams: (T,) which stream each position belongs to, of models that write several at once; None for one stream.
         errors: (N,) mean squared denoising errors; None for families with a likelihood in nats.
     """
 
@@ -69,7 +71,19 @@ class ResponseScores(_OnDevice):
     entropy: Tensor | None = None
     prompt_logps: Tensor | None = None
     prompt_lengths: Tensor | None = None
+    streams: Tensor | None = None
     errors: Tensor | None = None
+
+    def by_stream(self, count: int) -> tuple[Tensor, Tensor]:
+        """(N, K) summed log-probabilities of each of `count` streams in nats, and (N, K) their numbers of tokens.
+
+        Raises:
+            CapabilityError: for scores without tokens, or of a model that writes one stream.
+        """
+        if self.token_logps is None or self.mask is None or self.streams is None:
+            raise CapabilityError("these scores are not of several streams")
+        belongs = torch.nn.functional.one_hot(self.streams, count).to(self.token_logps.dtype)
+        return (self.token_logps * self.mask) @ belongs, self.mask.to(belongs.dtype) @ belongs
 
     def detach(self) -> ResponseScores:
         """The same numbers without their graph."""

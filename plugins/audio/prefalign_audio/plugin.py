@@ -7,6 +7,7 @@ from prefalign.hooks import API, Check, Command, Component, PluginInfo, hookimpl
 BATON = "2402.00744"
 TANGO2 = "2404.09956"
 TANGOFLUX = "2412.21037"
+LEVO = "2506.07520"
 
 
 @hookimpl
@@ -17,7 +18,7 @@ def prefalign_plugin() -> PluginInfo:
         api=API,
         summary="Sound: text-to-audio denoisers, reward models from listeners' labels, audio metrics",
         modalities=("audio", "text"),
-        papers=(BATON, TANGO2, TANGOFLUX),
+        papers=(BATON, TANGO2, TANGOFLUX, LEVO),
     )
 
 
@@ -40,6 +41,32 @@ def prefalign_components() -> Iterable[Component]:
         _denoiser("stable_audio_3", "stable_audio_3:StableAudio3", "Stable Audio 3: a rectified flow"),
         _denoiser("longcat", "longcat:LongCat", "LongCat-AudioDiT: a flow over waveform latents", "2603.29339"),
         _denoiser("ace_step", "ace_step:AceStep", "ACE-Step 1.5: music under tags and lyrics", "2602.00744"),
+        Component(
+            "policy",
+            "streams",
+            "prefalign_audio.streams.policy:StreamPolicy",
+            "Songs and speech as several token streams, each with a weight of its own",
+            papers=(LEVO,),
+        ),
+        Component(
+            "stream_model",
+            "lelm",
+            "prefalign_audio.streams.models.lelm:LeLMModel",
+            "LeVo: one decoder for the mix, one for its parts",
+            papers=(LEVO,),
+        ),
+        Component(
+            "conditioner",
+            "song_conditions",
+            "prefalign_audio.streams.conditions.song:SongConditions",
+            "Syllables by their phonemes, mode, register and quality",
+        ),
+        Component(
+            "conditioner",
+            "text_conditions",
+            "prefalign_audio.streams.conditions.text:TextConditions",
+            "Lyrics, description and quality as text",
+        ),
         Component(
             "reward",
             "sound_text",

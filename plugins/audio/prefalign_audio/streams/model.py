@@ -37,7 +37,9 @@ class StreamLayout:
         codes: how many codes each stream has; the codes of a song are 0 up to this, special ids lie at or beyond it.
         start: (K) id in step 0.
         fill: (K) id where a stream has nothing: before its delay, and behind its end.
-        end: (K) id that ends a stream; None for models whose songs have a fixed length.
+        end: (K) id that ends a stream; None for models whose songs have a fixed length. The first stream without delay
+            decides when a song ends: its end is predicted and scored, the other streams' follow from it.
+        names: of the K streams, in records that bring each as an array of its own; empty for none.
     """
 
     pattern: DelayPattern
@@ -45,6 +47,12 @@ class StreamLayout:
     start: tuple[int, ...]
     fill: tuple[int, ...]
     end: tuple[int, ...] | None
+    names: tuple[str, ...] = ()
+
+    @property
+    def leading(self) -> int:
+        """The stream that decides when a song ends."""
+        return self.pattern.delays.index(0)
 
 
 class Conditioner(ABC):
@@ -69,6 +77,10 @@ class Conditioner(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash of everything besides the prompt that decides the encoding."""
+
+    def files(self) -> dict[str, str]:
+        """Names and texts of the files that a saved model brings along, so that its prompts can be read again."""
+        return {}
 
 
 class StreamModel(nn.Module, ABC):
