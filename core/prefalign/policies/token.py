@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from prefalign.functional.logprobs import TokenStatistics, gathered_logps, token_logps
-from prefalign.interfaces import Batch, Policy, PrefalignError, Prompt, Response, ResponseScores
+from prefalign.interfaces import (
+    Batch,
+    CapabilityError,
+    Extension,
+    Policy,
+    PrefalignError,
+    Prompt,
+    Response,
+    ResponseScores,
+)
 from prefalign.models.pretrained import (
     DType,
     LoraSettings,
@@ -200,25 +209,104 @@ class TokenPolicy(Policy):
         Returns:
             One list per prompt. A response may be empty: that is an outcome too, though no record takes it.
         """
-        inputs = self.generation_inputs(prompts)
+        settings = {"max_new_tokens": 128, "num_return_sequences": n} | options
+        ids = self._generated(self.generation_inputs(prompts), generator, settings)
+        texts = self.codec.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [
+            [Response(text=text, source=self._name) for text in texts[i * n : (i + 1) * n]] for i in range(len(prompts))
+        ]
+
+    @torch.no_grad()
+    def extend(
+        self,
+        prompts: Sequence[Prompt],
+        begun: Sequence[Response | None],
+        units: int,
+        *,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> list[Extension]:
+        """Write each response on by up to `units` tokens; one batch, padded on the left.
+
+        A response has its text without special tokens, and `token_ids`, which hold the end token where it has ended:
+        read back by the codec, it is scored for the tokens that were drawn and no others. What has ended already comes
+        back as it is.
+
+        Args:
+            prompts: what is answered.
+            begun: what stands of each answer, by its `token_ids`; None for nothing.
+            units: most tokens that are added.
+            generator: samples with its seed; greedy without one.
+            options: passed on to Transformers' `generate`. `eos_token_id` may name several tokens that end an answer.
+
+        Raises:
+            PrefalignError: for other numbers of prompts and answers, `units` below 1, a length among the options, or
+                answers without token ids.
+            CapabilityError: in a subclass that samples in a way of its own and has no `extend` to go with it.
+        """
+        self._check_extension(prompts, begun, units, options)
+        end = options.get("eos_token_id", self.codec.tokenizer.eos_token_id)
+        ends = set(end) if isinstance(end, (list, tuple)) else {end}
+        written = [[] if one is None else list(one.token_ids or ()) for one in begun]
+        going = [i for i, ids in enumerate(written) if not (ids and ids[-1] in ends)]
+        if going:
+            inputs = self._left_padded([self._prompt_ids(prompts[i]) + written[i] for i in going])
+            drawn = self._generated(inputs, generator, {"max_new_tokens": units} | options).tolist()
+            for i, ids in zip(going, drawn, strict=True):
+                # Rows that end before the others are filled up behind their end.
+                stop = next((place for place, token in enumerate(ids, start=1) if token in ends), len(ids))
+                written[i] += ids[:stop]
+        texts = self.codec.tokenizer.batch_decode(written, skip_special_tokens=True)
+        return [
+            Extension(Response(text=text, token_ids=tuple(ids), source=self._name), ended=bool(ids) and ids[-1] in ends)
+            for text, ids in zip(texts, written, strict=True)
+        ]
+
+    def _check_extension(
+        self, prompts: Sequence[Prompt], begun: Sequence[Response | None], units: int, options: Mapping[str, Any]
+    ) -> None:
+        own = type(self)
+        if own.sample is not TokenPolicy.sample or own.generation_inputs is not TokenPolicy.generation_inputs:
+            raise CapabilityError(
+                f"{own.__name__} samples in a way of its own and has no extend to go with it; take best-of-N"
+            )
+        if len(prompts) != len(begun) or units < 1:
+            raise PrefalignError(
+                f"expected as many prompts as answers and units of at least 1, got {len(prompts)} prompts, "
+                f"{len(begun)} answers and units {units}"
+            )
+        lengths = ("max_new_tokens", "max_length", "min_new_tokens", "min_length", "num_return_sequences")
+        if wrong := sorted(options.keys() & set(lengths)):
+            raise PrefalignError(f"extend adds one piece of `units` tokens to each answer; leave out {wrong[0]!r}")
+        if bare := [i for i, one in enumerate(begun) if one is not None and one.token_ids is None]:
+            raise PrefalignError(f"begun[{bare[0]}] has no token_ids; give the response of an earlier call")
+
+    def _generated(
+        self, inputs: Mapping[str, Any], generator: torch.Generator | None, settings: Mapping[str, Any]
+    ) -> Tensor:
+        """(rows, T) ids that are drawn behind the inputs."""
         tokenizer = self.codec.tokenizer
-        settings = {"max_new_tokens": 128, "pad_token_id": self.codec.pad_id, "eos_token_id": tokenizer.eos_token_id}
-        settings |= {"do_sample": generator is not None, "num_return_sequences": n} | options
+        usual = {"pad_token_id": self.codec.pad_id, "eos_token_id": tokenizer.eos_token_id}
         was_training = self.model.training
         self.model.eval()
         with seeded(generator):
-            ids = self.model.generate(**inputs, **settings)
+            ids = self.model.generate(**inputs, **(usual | {"do_sample": generator is not None} | dict(settings)))
         self.model.train(was_training)
-        texts = tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        name = self.source if isinstance(self.source, str) else str(self.source.get("model_type"))
-        return [[Response(text=text, source=name) for text in texts[i * n : (i + 1) * n]] for i in range(len(prompts))]
+        return ids[:, inputs["input_ids"].shape[1] :]
+
+    @property
+    def _name(self) -> str:
+        return self.source if isinstance(self.source, str) else str(self.source.get("model_type"))
 
     def generation_inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Left-padded prompts on the model's device."""
-        rows = []
-        for prompt in prompts:
-            text, special = self.codec.prompt_text(prompt)
-            rows.append(self.codec.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return self._left_padded([self._prompt_ids(prompt) for prompt in prompts])
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+        text, special = self.codec.prompt_text(prompt)
+        return list(self.codec.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _left_padded(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
         width = max(map(len, rows))
         ids = torch.full((len(rows), width), self.codec.pad_id)
         attention = torch.zeros((len(rows), width), dtype=torch.long)
