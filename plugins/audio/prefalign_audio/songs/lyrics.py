@@ -1,0 +1,60 @@
+"""Lyrics as they stand under notes: which line is sung, which syllables make a word, and what of the text is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prefalign_audio.songs.score import LyricText, ScoreNote
+from prefalign_audio.songs.song import Syllable
+
+#: The number of a verse before its first word.
+_VERSE = re.compile(r"^\s*\d+\s*[.)]?\s*")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a lyric.
+
+    Attributes:
+        name: of the line.
+        syllables: by the index of the note that begins each.
+    """
+
+    name: str
+    syllables: Mapping[int, Syllable]
+
+
+def choose_line(notes: Sequence[ScoreNote]) -> Line | None:
+    """The first line that has a syllable under the first note; else the one with the most syllables; None without any.
+
+    Chorales print a second text under what is repeated, and call a single line the second as often as the first.
+    """
+    lines: dict[str, dict[int, LyricText]] = {}
+    for index, note in enumerate(notes):
+        for lyric in note.lyrics:
+            lines.setdefault(lyric.line, {})[index] = lyric
+    if not lines:
+        return None
+    begun = sorted((name for name in lines if 0 in lines[name]), key=lambda name: (len(name), name))
+    name = begun[0] if begun else max(lines, key=lambda name: len(lines[name]))
+    return Line(name, syllables_of(lines[name]))
+
+
+def syllables_of(texts: Mapping[int, LyricText]) -> dict[int, Syllable]:
+    """Syllables with the ends of words, by the keys of `texts`, whose order is that of the song.
+
+    A word ends where its syllable says so, and with the last one. Where the next syllable says something else the first
+    one is believed: in the chorales that is right oftener.
+    """
+    keys = list(texts)
+    return {
+        key: Syllable(clean(text.text), (), text.syllabic in ("single", "end") or key == keys[-1])
+        for key, text in texts.items()
+    }
+
+
+def clean(text: str) -> str:
+    """A syllable's text without the verse's number, hyphens, extender lines and spaces around."""
+    return " ".join(_VERSE.sub("", text).replace("_", " ").strip(" -‐‑–—").split())

@@ -1,0 +1,148 @@
+"""Scores to phrases: cut at the fermatas of the voice that sings, transposed, and put on a grid of steps.
+
+A step holds what sounds at its beginning. So a note that begins between two steps moves to the next one, and a note
+that lies between two steps altogether is left out; a phrase in which a syllable would be lost with it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from prefalign_audio.songs.errors import SongError
+from prefalign_audio.songs.lyrics import choose_line
+from prefalign_audio.songs.score import ScoreNote
+from prefalign_audio.songs.song import Note, Song
+
+Mode = Literal["major", "minor"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a phrase is put on.
+
+    Attributes:
+        steps_per_quarter: 2 for eighths.
+        most_steps: longer phrases are refused.
+    """
+
+    steps_per_quarter: int = 2
+    most_steps: int = 24
+
+
+EIGHTHS = Grid()
+"""Eighths, at most three bars of four quarters."""
+
+
+class PhraseError(SongError):
+    """A phrase that is left out.
+
+    Attributes:
+        reason: without names and numbers, so that reasons can be counted.
+    """
+
+    def __init__(self, name: str, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{name}: {reason}{': ' if detail else ''}{detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A note of a score and the steps, from `first` to before `last`, at whose beginnings it sounds; maybe none."""
+
+    note: ScoreNote
+    first: int
+    last: int
+
+
+def place(notes: Sequence[ScoreNote], grid: Grid) -> list[Placed]:
+    """The notes of one voice on the grid."""
+    rate = grid.steps_per_quarter
+    return [Placed(note, math.ceil(note.start * rate), math.ceil(note.stop * rate)) for note in notes]
+
+
+def segments(vocal: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    """The notes of a voice, cut behind every fermata; what follows the last one is a segment too."""
+    begin = 0
+    for index, placed in enumerate(vocal):
+        if placed.note.fermata or index == len(vocal) - 1:
+            yield vocal[begin : index + 1]
+            begin = index + 1
+
+
+def phrase(
+    vocal: Sequence[Placed],
+    parts: Mapping[str, Sequence[Placed]],
+    semitones: int,
+    grid: Grid,
+    name: str,
+    tempo: float,
+) -> Song:
+    """One phrase.
+
+    Args:
+        vocal: notes of the voice that sings, one at a time.
+        parts: the other parts, one note at a time.
+        semitones: by which everything is transposed.
+        grid: on which the notes are placed.
+        name: of the phrase.
+        tempo: in quarters per minute.
+
+    Raises:
+        PhraseError: for a phrase that is silent or too long, loses a syllable, or begins in the middle of one.
+    """
+    start, stop = vocal[0].first, vocal[-1].last
+    line = choose_line([placed.note for placed in vocal])
+    syllables = {} if line is None else line.syllables
+    for index, syllable in syllables.items():
+        if vocal[index].first == vocal[index].last:
+            raise PhraseError(name, "a syllable is shorter than a step", repr(syllable.text))
+    if start == stop:
+        raise PhraseError(name, "shorter than a step")
+    if stop - start > grid.most_steps:
+        raise PhraseError(name, f"longer than {grid.most_steps} steps", f"{stop - start} steps")
+    sung = [(placed, index in syllables) for index, placed in enumerate(vocal) if placed.first < placed.last]
+    if syllables and not sung[0][1]:
+        raise PhraseError(name, "it begins inside a syllable")
+    return Song(
+        length=stop - start,
+        vocal=tuple(_note(placed, start, stop, semitones, begins) for placed, begins in sung),
+        parts={
+            part: tuple(
+                _note(placed, start, stop, semitones)
+                for placed in notes
+                if max(placed.first, start) < min(placed.last, stop)
+            )
+            for part, notes in parts.items()
+        },
+        lyric=tuple(syllables.values()),
+        steps_per_quarter=grid.steps_per_quarter,
+        tempo=tempo,
+        name=name,
+    )
+
+
+def _note(placed: Placed, start: int, stop: int, semitones: int, begins: bool = False) -> Note:
+    first, last = max(placed.first, start), min(placed.last, stop)
+    return Note(first - start, last - first, placed.note.pitch + semitones, begins)
+
+
+#: Krumhansl and Kessler's profiles: how well each pitch class fits a key, from its tonic upwards (Krumhansl,
+#: "Cognitive Foundations of Musical Pitch", 1990, table 2.1).
+_PROFILES: Mapping[Mode, tuple[float, ...]] = {
+    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
+    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
+}
+
+
+def profile_fits(weights: np.ndarray) -> dict[tuple[int, Mode], float]:
+    """How well pitch classes (12,) of some weights fit each key (tonic, mode): correlation with its profile."""
+    return {
+        (tonic, mode): float(np.corrcoef(np.roll(profile, tonic), weights)[0, 1])
+        for mode, profile in _PROFILES.items()
+        for tonic in range(12)
+    }
