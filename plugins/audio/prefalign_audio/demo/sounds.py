@@ -8,10 +8,8 @@ are tested on the others.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from prefalign.interfaces.errors import PrefalignError
+from prefalign_audio.sound.soundfont import soundfont, synthesiser
 
 RATE = 8000  # Hz
 SECONDS = 0.8  # of a recording
@@ -61,10 +60,6 @@ EVENTS = (
 )
 
 
-class SoundsMissing(PrefalignError):
-    """A package that the recordings come from is absent; the message holds the command that installs it."""
-
-
 @dataclass(frozen=True, eq=False)
 class SoundBank:
     """Recordings of every class.
@@ -104,7 +99,7 @@ def render_sounds(classes: int = 6) -> SoundBank:
     """
     if not 2 <= classes <= len(EVENTS):
         raise PrefalignError(f"expected 2 to {len(EVENTS)} classes, got {classes}")
-    player, font = _player(), _soundfont()
+    player, font = synthesiser(), soundfont()
     events = EVENTS[:classes]
     recordings = [
         [_play(player, font, event, key, tuning) for tuning in TUNINGS for key in event.keys] for event in events
@@ -124,22 +119,3 @@ def _play(player: ModuleType, font: bytes, event: EventClass, key: int, tuning: 
     synth.noteon(0, key, _VELOCITY)
     stereo = np.frombuffer(synth.generate(round(SECONDS * RATE)), dtype=np.float32)
     return stereo.reshape(-1, 2).mean(1)
-
-
-def _player() -> ModuleType:
-    try:
-        return importlib.import_module("tinysoundfont")
-    except ModuleNotFoundError:
-        # Without its dependency pyaudio, which needs a system library and serves playing through loudspeakers only.
-        raise SoundsMissing(
-            "tinysoundfont, which plays the soundfont, is not installed: pip install --no-deps tinysoundfont"
-        ) from None
-
-
-def _soundfont() -> bytes:
-    spec = importlib.util.find_spec("pretty_midi")  # found, not imported: only its file is wanted
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "TimGM6mb.sf2"
-        if path.is_file():
-            return path.read_bytes()
-    raise SoundsMissing("pretty_midi, whose soundfont holds the sounds, is not installed: pip install pretty_midi")

@@ -11,7 +11,8 @@ import torch
 
 from prefalign.interfaces.errors import PrefalignError
 from prefalign_audio.demo import sounds as module
-from prefalign_audio.demo.sounds import EVENTS, SoundBank, SoundsMissing, render_sounds
+from prefalign_audio.demo.sounds import EVENTS, SoundBank, render_sounds
+from prefalign_audio.sound.soundfont import SoundsMissing
 
 PACKAGES = ("pretty_midi", "tinysoundfont")
 ABSENT = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
