@@ -118,6 +118,7 @@ def prefalign_commands() -> Iterable[Command]:
         Command("pairs", "prefalign_audio.commands.pairs:main", "Count listeners' labels and make pairs of them"),
         Command("score", "prefalign_audio.commands.score:main", "Check sounds, and score them with a model"),
         Command("frechet", "prefalign_audio.commands.frechet:main", "Frechet distance between two folders of sounds"),
+        Command("pareto", "prefalign_audio.commands.pareto:main", "Several criteria at once: tables and a picture"),
         Command("listen", "prefalign_audio.commands.listen:main", "A page with players: before and after"),
         Command("render", "prefalign_audio.commands.render:main", "Songs before and after as sounds, with a page"),
         Command("demo", "prefalign_audio.commands.demo:main", "Align a small text-to-audio model; before and after"),
