@@ -142,6 +142,14 @@ class StreamModel(nn.Module, ABC):
         """
         raise CapabilityError(f"{type(self).__name__} has no audio codec; give the responses as arrays named 'codes'")
 
+    def codec_fingerprint(self) -> str:
+        """A hash of what besides the sound decides the codes that `encode` makes.
+
+        Raises:
+            CapabilityError: where the family has no codec at hand.
+        """
+        raise CapabilityError(f"{type(self).__name__} has no audio codec; give the responses as arrays named 'codes'")
+
     def decode(self, codes: Tensor) -> tuple[Media, ...]:
         """The sound of codes (K, T); empty where the family has no codec."""
         return ()
