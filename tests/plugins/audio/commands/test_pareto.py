@@ -54,6 +54,7 @@ def test_counts_and_fronts_by_hand(run):
     report = write_report(document(), run)
     rows = {row["name"]: row for row in report["points"]}
     assert [rows["a"]["axes"][axis]["better_in"] for axis in AXES] == [2, 1]
+    assert [rows["r"]["axes"][axis]["better_in"] for axis in AXES] == [0, 0]  # as good is not better
     assert {name: row.get("better_on_all_in") for name, row in rows.items()} == {
         "base": None,
         "a": 1,
@@ -77,6 +78,17 @@ def test_counts_and_fronts_by_hand(run):
     assert rows["a"]["axes"]["agreement"]["difference"]["low"] == pytest.approx(-0.1)
     assert rows["real"]["axes"]["error"] == {"mean": 0.0, "sd": None}
     assert rows["m"]["weights"] == {"a": 0.5, "b": 0.5}
+
+
+def test_the_front_of_the_means_is_not_that_of_a_seed(tmp_path):
+    """`a` loses to the base in seed 0 and wins in seed 1 by more."""
+    two = document()
+    two["points"] = two["points"][:2]
+    for point, values in zip(two["points"], ([(0.5, 0.5), (0.5, 0.5)], [(0.6, 0.4), (0.0, 1.0)]), strict=True):
+        point["seeds"] = {str(i): {"error": error, "agreement": best} for i, (error, best) in enumerate(values)}
+    base, a = write_report(two, tmp_path)["points"]
+    assert (base["on_front_of_means"], base["on_front_in"]) == (False, 1)
+    assert (a["on_front_of_means"], a["on_front_in"]) == (True, 1)
 
 
 def test_volumes_by_hand(run):
