@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,14 @@ import numpy as np
 from prefalign.data.cache import discard, entry
 from prefalign_audio.songs.canonical import song_from_dict, song_to_dict
 from prefalign_audio.songs.errors import SongError
+from prefalign_audio.songs.keys import MODES, profile_fits
 from prefalign_audio.songs.musicxml import read_musicxml
-from prefalign_audio.songs.phrases import EIGHTHS, Grid, Mode, PhraseError, phrase, place, profile_fits, segments
+from prefalign_audio.songs.phonemes import PhonemeReport, speak_lyrics
+from prefalign_audio.songs.phrases import EIGHTHS, Grid, PhraseError, phrase, place, segments
 from prefalign_audio.songs.score import Part, Score, top_line
 from prefalign_audio.songs.song import Song
 
+Mode = Literal["major", "minor"]
 Split = Literal["train", "held-out"]
 
 #: Of ten chorales in the order of their numbers the last is held out.
@@ -67,12 +70,14 @@ class Chorales:
         files: how many scores were read.
         refused: files that gave no phrase, with the reason.
         dropped: how many phrases were left out, by reason.
+        speech: how the syllables got their phonemes; None if they have none.
     """
 
     phrases: tuple[Phrase, ...]
     files: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    speech: PhonemeReport | None = None
 
     def songs(self, split: Split, lyrics: bool = True) -> list[Song]:
         """The songs of a split.
@@ -93,7 +98,17 @@ class Chorales:
         leaks = {id(p) for p in self.leaks()}
         kept = tuple(p for p in self.phrases if id(p) not in leaks)
         dropped = {**self.dropped, "held out, but the vocal line is in training": len(leaks)}
-        return Chorales(kept, self.files, self.refused, dropped)
+        return replace(self, phrases=kept, dropped=dropped)
+
+    def spoken(self, language: str = "de") -> Chorales:
+        """The same with the phonemes of every syllable.
+
+        Raises:
+            SongError: as `speak_lyrics`.
+        """
+        songs, report = speak_lyrics([p.song for p in self.phrases], language)
+        phrases = tuple(replace(p, song=song) for p, song in zip(self.phrases, songs, strict=True))
+        return replace(self, phrases=phrases, speech=report)
 
 
 def melody(song: Song) -> tuple[int, ...]:
@@ -101,20 +116,21 @@ def melody(song: Song) -> tuple[int, ...]:
     return tuple(number for note in song.vocal for number in (note.start, note.length, note.pitch))
 
 
-def load_chorales(grid: Grid = EIGHTHS) -> Chorales:
-    """The chorales of the installed music21, read once and then kept in prefalign's cache.
+def load_chorales(language: str = "de", grid: Grid = EIGHTHS) -> Chorales:
+    """The chorales of the installed music21, read and spoken once and then kept in prefalign's cache.
 
     Args:
+        language: as which the lyrics are spoken; see `speak_lyrics`. What is in the cache needs no espeak-ng.
         grid: on which the phrases are put.
 
     Raises:
-        SongError: as `read_chorales`.
+        SongError: as `read_chorales` and `speak_lyrics`.
     """
     folder = corpus_folder()
-    key = (str(_EDITION), version("music21"), str(grid.steps_per_quarter), str(grid.most_steps))
+    key = (str(_EDITION), version("music21"), language, str(grid.steps_per_quarter), str(grid.most_steps))
 
     def make(target: Path) -> None:
-        content = _to_json(read_chorales(folder, grid))
+        content = _to_json(read_chorales(folder, grid).spoken(language))
         (target / _FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
     kept = entry("chorales", key, make)
@@ -170,12 +186,14 @@ def _to_json(chorales: Chorales) -> dict[str, Any]:
         "files": chorales.files,
         "refused": dict(chorales.refused),
         "dropped": dict(chorales.dropped),
+        "speech": None if chorales.speech is None else asdict(chorales.speech),
     }
 
 
 def _from_json(content: dict[str, Any]) -> Chorales:
     phrases = (Phrase(song_from_dict(song), *facts) for song, *facts in content["phrases"])
-    return Chorales(tuple(phrases), content["files"], content["refused"], content["dropped"])
+    speech = None if content["speech"] is None else PhonemeReport(**content["speech"])
+    return Chorales(tuple(phrases), content["files"], content["refused"], content["dropped"], speech)
 
 
 def corpus_folder() -> Path:
@@ -232,8 +250,8 @@ def key_of(score: Score, voices: Mapping[str, Part]) -> tuple[int, Mode]:
         if signed[0] == final:
             return signed
         candidates.append(signed)
-    fits = profile_fits(weights)
-    return max(candidates, key=fits.__getitem__)
+    fits = profile_fits(weights[None])[0]
+    return max(candidates, key=lambda key: fits[12 * MODES.index(key[1]) + key[0]])
 
 
 def _phrases(

@@ -58,3 +58,24 @@ def syllables_of(texts: Mapping[int, LyricText]) -> dict[int, Syllable]:
 def clean(text: str) -> str:
     """A syllable's text without the verse's number, hyphens, extender lines and spaces around."""
     return " ".join(_VERSE.sub("", text).replace("_", " ").strip(" -‐‑–—").split())
+
+
+def words(lyric: Sequence[Syllable]) -> list[list[Syllable]]:
+    """The syllables of each word; the last word ends with the lyric."""
+    found: list[list[Syllable]] = [[]]
+    for syllable in lyric:
+        found[-1].append(syllable)
+        if syllable.ends_word:
+            found.append([])
+    return [word for word in found if word]
+
+
+def spelling(text: str, language: str) -> str:
+    """A syllable as it is given to be spoken: letters only, in German those of today.
+
+    An apostrophe stands for a letter that is not sung; what is left, such as `gscheh`, is spoken as one word.
+    """
+    letters = "".join(character for character in text if character.isalpha() or character == " ")
+    if language.startswith("de"):
+        letters = re.sub("[tT][hH]", lambda found: found[0][0], letters.replace("ſ", "s"))
+    return " ".join(letters.split())

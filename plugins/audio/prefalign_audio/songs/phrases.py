@@ -9,16 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
 
 from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.lyrics import choose_line
 from prefalign_audio.songs.score import ScoreNote
 from prefalign_audio.songs.song import Note, Song
-
-Mode = Literal["major", "minor"]
 
 
 @dataclass(frozen=True)
@@ -129,20 +124,3 @@ def phrase(
 def _note(placed: Placed, start: int, stop: int, semitones: int, begins: bool = False) -> Note:
     first, last = max(placed.first, start), min(placed.last, stop)
     return Note(first - start, last - first, placed.note.pitch + semitones, begins)
-
-
-#: Krumhansl and Kessler's profiles: how well each pitch class fits a key, from its tonic upwards (Krumhansl,
-#: "Cognitive Foundations of Musical Pitch", 1990, table 2.1).
-_PROFILES: Mapping[Mode, tuple[float, ...]] = {
-    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-}
-
-
-def profile_fits(weights: np.ndarray) -> dict[tuple[int, Mode], float]:
-    """How well pitch classes (12,) of some weights fit each key (tonic, mode): correlation with its profile."""
-    return {
-        (tonic, mode): float(np.corrcoef(np.roll(profile, tonic), weights)[0, 1])
-        for mode, profile in _PROFILES.items()
-        for tonic in range(12)
-    }

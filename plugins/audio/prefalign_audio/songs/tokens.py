@@ -353,13 +353,18 @@ def _range(pitches: Sequence[Any]) -> tuple[int, int]:
     return low, high
 
 
-def _masks(song: Song) -> NDArray[np.int64]:
-    """(T) the set of pitch classes that sound in each step."""
-    masks = np.zeros(song.length, dtype=np.int64)
+def sounding_classes(song: Song) -> NDArray[np.bool_]:
+    """(T, 12) which pitch classes sound in each step, in the voice and in all parts."""
+    heard = np.zeros((song.length, 12), dtype=np.bool_)
     for notes in (song.vocal, *song.parts.values()):
         for note in notes:
-            masks[note.start : note.stop] |= 1 << (note.pitch % 12)
-    return masks
+            heard[note.start : note.stop, note.pitch % 12] = True
+    return heard
+
+
+def _masks(song: Song) -> NDArray[np.int64]:
+    """(T) the set of pitch classes that sound in each step."""
+    return sounding_classes(song) @ (1 << np.arange(12))
 
 
 def _sounding(pitches: NDArray[np.int64]) -> NDArray[np.bool_]:
