@@ -8,6 +8,7 @@ BATON = "2402.00744"
 TANGO2 = "2404.09956"
 TANGOFLUX = "2412.21037"
 LEVO = "2506.07520"
+MUSICGEN = "2306.05284"
 
 
 @hookimpl
@@ -55,6 +56,10 @@ def prefalign_components() -> Iterable[Component]:
             "LeVo: one decoder for the mix, one for its parts",
             papers=(LEVO,),
         ),
+        _stream_model("musicgen", "musicgen:MusicGen", "MusicGen, mono or stereo: EnCodec's codes under T5", MUSICGEN),
+        _stream_model("musicgen_melody", "musicgen_melody:MusicGenMelody", "MusicGen that follows a melody", MUSICGEN),
+        _stream_model("dia", "dia:Dia", "Dia: DAC's codes of a dialogue under its script"),
+        _stream_model("csm", "csm:Csm", "CSM: Mimi's codes of speech, a backbone and a depth decoder"),
         Component(
             "conditioner",
             "song_conditions",
@@ -95,6 +100,10 @@ def prefalign_components() -> Iterable[Component]:
 
 def _denoiser(name: str, target: str, summary: str, *papers: str) -> Component:
     return Component("denoiser", name, f"prefalign_audio.denoisers.{target}", summary, papers=papers)
+
+
+def _stream_model(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("stream_model", name, f"prefalign_audio.streams.models.{target}", summary, papers=papers)
 
 
 def _encoder(name: str, target: str, summary: str) -> Component:
