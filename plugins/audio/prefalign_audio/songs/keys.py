@@ -118,8 +118,8 @@ def key_by_spiral(weights: ArrayLike, spiral: SpiralArray = INFERALIGN) -> NDArr
     """(N,) the key that lies nearest to the mean position of the notes, for pitch-class weights (N, 12).
 
     InferAlign weighs a pitch class by the number of sixteenths in which it sounds, octaves counted each, in the first
-    half of the piece without its drums; which half is the caller's affair. Its fixed spelling takes a minor key's raised
-    leading note for a flat, so that minor keys are missed more often than by `key_by_profile`.
+    half of the piece without its drums; which half is the caller's affair. Its fixed spelling takes a minor key's
+    raised leading note for a flat, so that it misses minor keys which `key_by_profile` finds.
 
     Args:
         weights: (N, 12) at least 0.
