@@ -60,6 +60,17 @@ class LyricErrors:
         return np.where(self.asked > 0, np.abs(self.sung - self.asked) / np.maximum(self.asked, 1), np.nan)
 
 
+def check_conditions(conditions: Conditions) -> None:
+    """Check what is asked of a song; other conditions than these may be anything.
+
+    Raises:
+        PrefalignError: for syllables without phonemes, and for a mode or register that is none.
+    """
+    phoneme_counts([conditions])
+    _wanted([conditions], "mode", MODES)
+    _wanted([conditions], "register", REGISTERS)
+
+
 def phoneme_counts(asked: Sequence[Conditions]) -> NDArray[np.int64]:
     """(N, S) how many phonemes each syllable asked for has, 0 behind the end of a lyric.
 
