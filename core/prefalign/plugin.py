@@ -121,6 +121,21 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         "reward", "gated", "prefalign.rewards.combine:Gated", "A reward that counts where others are good enough"
     ),
+    Component("reward", "guarded", "prefalign.rewards.guards:Guarded", "A reward behind floors of quality"),
+    Component(
+        "reward",
+        "rescaled",
+        "prefalign.rewards.scales:Rescaled",
+        "A reward brought from one range to another",
+        papers=("2402.04229",),
+    ),
+    Component(
+        "reward",
+        "staged",
+        "prefalign.rewards.sequence:Staged",
+        "Rewards one after the other, by the round of a loop",
+        papers=("2402.04229",),
+    ),
     Component(
         "denoiser",
         "unet",

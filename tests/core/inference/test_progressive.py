@@ -160,6 +160,16 @@ def test_mutated_prompts_lead_and_the_original_judges(chain, judge, seeded, prom
             assert after[slot].prompt == before[slot].prompt
 
 
+def test_prompts_are_mutated_only_for_beams_that_are_written_on(chain, judge, seeded, prompt):
+    """3 in the beginning, then 1 of the two copies after each of 3 rounds; none after the last."""
+    calls = []
+    search = ProgressiveSearch(
+        chain(longest=99, ends=False), judge(worth), 4, 2, 1, 4, mutate=lambda p, g: calls.append(p) or p
+    )
+    search.sample([prompt], generator=seeded())
+    assert len(calls) == 3 + 3 * 1
+
+
 def test_the_policy_is_asked_the_mutated_prompts(judge, seeded, prompt):
     class Echo:
         """Writes the last letter of the prompt that it is asked."""
