@@ -23,8 +23,8 @@ from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.keys import MODES, profile_fits
 from prefalign_audio.songs.musicxml import read_musicxml
 from prefalign_audio.songs.phonemes import PhonemeReport, speak_lyrics
-from prefalign_audio.songs.phrases import EIGHTHS, Grid, PhraseError, phrase, place, segments
-from prefalign_audio.songs.score import Part, Score, top_line
+from prefalign_audio.songs.phrases import EIGHTHS, Grid, phrase, place, segments
+from prefalign_audio.songs.score import Part, Score, ScoreError, top_line
 from prefalign_audio.songs.song import Song
 
 Mode = Literal["major", "minor"]
@@ -87,6 +87,10 @@ class Chorales:
             lyrics: only those that have some.
         """
         return [p.song for p in self.phrases if p.split == split and (p.song.lyric or not lyrics)]
+
+    def repeated(self) -> int:
+        """How many phrases have a vocal line that an earlier phrase has, of the same chorale or another."""
+        return len(self.phrases) - len({melody(p.song) for p in self.phrases})
 
     def leaks(self) -> list[Phrase]:
         """Held-out phrases whose vocal line, in pitches and rhythm, some phrase of the training split has too."""
@@ -262,5 +266,5 @@ def _phrases(
     for number, notes in enumerate(segments(vocal), start=1):
         try:
             yield phrase(notes, lines, semitones, grid, f"{name}/{number}", score.tempo or _TEMPO)
-        except PhraseError as error:
+        except ScoreError as error:
             dropped[error.reason] += 1

@@ -27,19 +27,16 @@ class Line:
 
 
 def choose_line(notes: Sequence[ScoreNote]) -> Line | None:
-    """The first line that has a syllable under the first note; else the one with the most syllables; None without any.
+    """The line that is sung: the first of those that have a syllable under the first note that has any; None without.
 
     Chorales print a second text under what is repeated, and call a single line the second as often as the first.
     """
-    lines: dict[str, dict[int, LyricText]] = {}
-    for index, note in enumerate(notes):
-        for lyric in note.lyrics:
-            lines.setdefault(lyric.line, {})[index] = lyric
-    if not lines:
+    begun = next((note.lyrics for note in notes if note.lyrics), None)
+    if begun is None:
         return None
-    begun = sorted((name for name in lines if 0 in lines[name]), key=lambda name: (len(name), name))
-    name = begun[0] if begun else max(lines, key=lambda name: len(lines[name]))
-    return Line(name, syllables_of(lines[name]))
+    name = min((lyric.line for lyric in begun), key=lambda line: (len(line), line))
+    texts = {n: lyric for n, note in enumerate(notes) for lyric in note.lyrics if lyric.line == name}
+    return Line(name, syllables_of(texts))
 
 
 def syllables_of(texts: Mapping[int, LyricText]) -> dict[int, Syllable]:

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.score import LyricText, Part, Score, ScoreNote, Syllabic
+from prefalign_audio.songs.song import PITCHES
 
 #: What a score may unpack to. The longest of music21's corpus have about 5 MB.
 MOST_BYTES = 64 * 2**20
@@ -115,9 +116,7 @@ def _notes(part: ElementTree.Element, where: str) -> Iterator[tuple[ScoreNote, b
                 divisions = _whole(element.findtext("divisions"), place, "divisions", divisions)
                 if divisions < 1:
                     raise SongError(f"{place}: {divisions} divisions of a quarter; expected 1 or more")
-                if (change := element.find("transpose")) is not None:
-                    octaves = _whole(change.findtext("octave-change"), place, "octave-change", 0)
-                    transposition = _whole(change.findtext("chromatic"), place, "chromatic", 0) + 12 * octaves
+                transposition = _transposition(element.find("transpose"), place, transposition)
             elif element.tag in ("backup", "forward"):
                 move = _duration(element, divisions, place)
                 now = now - move if element.tag == "backup" else now + move
@@ -134,7 +133,7 @@ def _notes(part: ElementTree.Element, where: str) -> Iterator[tuple[ScoreNote, b
                         ScoreNote(
                             start=onset,
                             length=length,
-                            pitch=_pitch(pitch, place) + transposition,
+                            pitch=_pitch(pitch, transposition, place),
                             lyrics=tuple(_lyrics(element)),
                             fermata=element.find("notations/fermata") is not None,
                             voice=element.findtext("voice") or "1",
@@ -144,6 +143,14 @@ def _notes(part: ElementTree.Element, where: str) -> Iterator[tuple[ScoreNote, b
                     )
             end = max(end, now)
         measure_start = end
+
+
+def _transposition(change: ElementTree.Element | None, place: str, before: int) -> int:
+    """Semitones from what is written to what sounds."""
+    if change is None:
+        return before
+    octaves = _whole(change.findtext("octave-change"), place, "octave-change", 0)
+    return _whole(change.findtext("chromatic"), place, "chromatic", 0) + 12 * octaves
 
 
 def _joined(notes: Iterator[tuple[ScoreNote, bool, bool]]) -> list[ScoreNote]:
@@ -167,15 +174,15 @@ def _lyrics(note: ElementTree.Element) -> Iterator[LyricText]:
     for lyric in note.findall("lyric"):
         # Syllables that are sung on one note stand in several <text>, joined by <elision>.
         text = " ".join("".join(e.text or "" for e in lyric if e.tag == "text").split())
-        if not re.search(r"\w", text):
-            continue
+        if not any(character.isalnum() for character in text):
+            continue  # a melisma's line or dash
         stated = [e.text for e in lyric.findall("syllabic")] or ["single"]
         first, last = stated[0] in ("single", "begin"), stated[-1] in ("single", "end")
         syllabic: Syllabic = ("single" if last else "begin") if first else ("end" if last else "middle")
         yield LyricText(lyric.get("number") or "1", text, syllabic)
 
 
-def _pitch(element: ElementTree.Element, place: str) -> int:
+def _pitch(element: ElementTree.Element, transposition: int, place: str) -> int:
     step = element.findtext("step") or ""
     if step not in _SEMITONES:
         raise SongError(f"{place}: a pitch of step {step!r}; expected A to G")
@@ -186,9 +193,10 @@ def _pitch(element: ElementTree.Element, place: str) -> int:
         semitones = int(float(alter) // 1)
     except (ValueError, OverflowError):
         raise SongError(f"{place}: a pitch altered by {alter!r}; expected a number of semitones") from None
-    pitch = 12 * (octave + 1) + _SEMITONES[step] + semitones
-    if not 0 <= pitch <= 127:
-        raise SongError(f"{place}: the pitch {step}{octave} is MIDI number {pitch}; expected 0 to 127")
+    pitch = 12 * (octave + 1) + _SEMITONES[step] + semitones + transposition
+    if pitch not in PITCHES:
+        shift = f", transposed by {transposition} semitones," if transposition else ""
+        raise SongError(f"{place}: the pitch {step}{octave}{shift} is MIDI number {pitch}; expected 0 to 127")
     return pitch
 
 

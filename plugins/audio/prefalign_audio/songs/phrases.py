@@ -10,9 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.lyrics import choose_line
-from prefalign_audio.songs.score import ScoreNote
+from prefalign_audio.songs.score import ScoreError, ScoreNote
 from prefalign_audio.songs.song import Note, Song
 
 
@@ -31,18 +30,6 @@ class Grid:
 
 EIGHTHS = Grid()
 """Eighths, at most three bars of four quarters."""
-
-
-class PhraseError(SongError):
-    """A phrase that is left out.
-
-    Attributes:
-        reason: without names and numbers, so that reasons can be counted.
-    """
-
-    def __init__(self, name: str, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        super().__init__(f"{name}: {reason}{': ' if detail else ''}{detail}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +75,21 @@ def phrase(
         tempo: in quarters per minute.
 
     Raises:
-        PhraseError: for a phrase that is silent or too long, loses a syllable, or begins in the middle of one.
+        ScoreError: for a phrase that is silent or too long, loses a syllable, or begins in the middle of one.
     """
     start, stop = vocal[0].first, vocal[-1].last
     line = choose_line([placed.note for placed in vocal])
     syllables = {} if line is None else line.syllables
     for index, syllable in syllables.items():
         if vocal[index].first == vocal[index].last:
-            raise PhraseError(name, "a syllable is shorter than a step", repr(syllable.text))
+            raise ScoreError(name, "a syllable is shorter than a step", repr(syllable.text))
     if start == stop:
-        raise PhraseError(name, "shorter than a step")
+        raise ScoreError(name, "shorter than a step")
     if stop - start > grid.most_steps:
-        raise PhraseError(name, f"longer than {grid.most_steps} steps", f"{stop - start} steps")
+        raise ScoreError(name, f"longer than {grid.most_steps} steps", f"{stop - start} steps")
     sung = [(placed, index in syllables) for index, placed in enumerate(vocal) if placed.first < placed.last]
     if syllables and not sung[0][1]:
-        raise PhraseError(name, "it begins inside a syllable")
+        raise ScoreError(name, "it begins inside a syllable")
     return Song(
         length=stop - start,
         vocal=tuple(_note(placed, start, stop, semitones, begins) for placed, begins in sung),

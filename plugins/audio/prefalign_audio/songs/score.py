@@ -6,8 +6,28 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from prefalign_audio.songs.errors import SongError
+
 Syllabic = Literal["single", "begin", "middle", "end"]
 """Where in its word a syllable stands."""
+
+
+class ScoreError(SongError):
+    """A score, or a phrase of one, that is left out.
+
+    Args:
+        where: file, part and place.
+        reason: without names and numbers, so that reasons can be counted.
+        detail: what was found, what was expected, and the nearest mend.
+    """
+
+    def __init__(self, where: str, reason: str, detail: str = "") -> None:
+        self.where, self.reason, self.detail = where, reason, detail
+        super().__init__(f"{where}: {reason}{': ' if detail else ''}{detail}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default would build it anew from the message alone.
+        return (ScoreError, (self.where, self.reason, self.detail))
 
 
 @dataclass(frozen=True, slots=True)
