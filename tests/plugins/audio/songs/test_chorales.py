@@ -13,6 +13,13 @@ from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.lyrics import clean, spelling
 from prefalign_audio.songs.song import Note, Song
 
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left in the user's cache, and nothing found there."""
+    monkeypatch.setenv("PREFALIGN_CACHE", str(tmp_path_factory.mktemp("user-cache")))
+
+
 G_MAJOR = "<key><fifths>1</fifths><mode>major</mode></key>"
 
 
