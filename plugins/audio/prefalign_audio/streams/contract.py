@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prefalign.interfaces import Media, PrefalignError, PreferenceRecord, Prompt, Ranking, Response
+from prefalign.interfaces import Batch, Media, PrefalignError, PreferenceRecord, Prompt, Ranking, Response
 from prefalign.models.pretrained import LoraSettings
 from prefalign_audio.streams.codec import StreamCodec, condition_inputs
 from prefalign_audio.streams.model import Condition, StreamModel
@@ -38,8 +38,8 @@ def ready(make: Make, size: float = 0.05) -> StreamModel:
     return model
 
 
-def rows_of(model: StreamModel, prompts: Sequence[Prompt], frames: Sequence[int]) -> dict[str, Any]:
-    """A batch's inputs: one song of random codes for each prompt, of so many frames."""
+def batch_of(model: StreamModel, prompts: Sequence[Prompt], frames: Sequence[int]) -> Batch:
+    """One song of random codes for each prompt, of so many frames."""
     codec = StreamCodec(model.layout, model.conditioner)
     examples = []
     for number, (prompt, length) in enumerate(zip(prompts, frames, strict=True)):
@@ -48,7 +48,12 @@ def rows_of(model: StreamModel, prompts: Sequence[Prompt], frames: Sequence[int]
         song = Response(arrays={"codes": codes.numpy()})
         record = PreferenceRecord(id=str(number), prompt=prompt, responses=(song,), verdict=Ranking((0,)))
         examples.append(codec.encode(record))
-    inputs: dict[str, Any] = codec.collate(examples).inputs
+    return codec.collate(examples)
+
+
+def rows_of(model: StreamModel, prompts: Sequence[Prompt], frames: Sequence[int]) -> dict[str, Any]:
+    """The inputs of such a batch."""
+    inputs: dict[str, Any] = batch_of(model, prompts, frames).inputs
     return inputs
 
 
