@@ -6,6 +6,7 @@ Axes: N rows, C distinct prompts, K streams, S steps.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -194,7 +195,7 @@ class StreamPolicy(Policy):
 
     def keys(self, batch: Batch) -> list[str]:
         """One key per row; which streams are scored is part of it."""
-        return [f"{key}:{','.join(map(str, self.scored))}" for key in batch.keys]
+        return [hashlib.sha256(f"{key} {self.scored}".encode()).hexdigest() for key in batch.keys]
 
     # Sampling --------------------------------------------------------------------------------------------------------
 
