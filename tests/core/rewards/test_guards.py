@@ -126,11 +126,12 @@ def test_every_floor_must_be_reached():
 
 
 def test_a_floor_means_the_same_in_every_precision():
-    """0.7 is no binary fraction: rounded to float32 it is less than in float64."""
+    """Neither is a binary fraction: rounded to float32, 0.7 is less and 0.1 more than in float64."""
     for dtype in (torch.float32, torch.float64):
-        guard = Fixed([[0.7]])
-        guard.output.mean = torch.tensor([[0.7]], dtype=dtype)
-        assert judged(Guarded(Fixed([[1.0]]), [guard], [0.7])).valid.tolist() == [True]
+        guard = Fixed([[0.7], [0.1]], criteria=("g",))
+        guard.output.mean = torch.tensor([[0.7], [0.1]], dtype=dtype)
+        assert judged(Guarded(Fixed([[1.0]] * 2), [guard], [0.7])).valid.tolist() == [True, False]
+        assert judged(Guarded(Fixed([[1.0]] * 2), [guard], [0.1])).valid.tolist() == [True, True]
 
 
 def test_steps_are_summed_before_the_floor():
