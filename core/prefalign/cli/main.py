@@ -22,6 +22,7 @@ COMMANDS = {
     "test": ("prefalign.cli.fit:main", "evaluate a checkpoint on the test split"),
     "predict": ("prefalign.cli.fit:main", "run a checkpoint on new records"),
     "data": ("prefalign.cli.data:main", "look at, check and convert preference records"),
+    "merge": ("prefalign.cli.merge:main", "merge models: interpolate, add up, extrapolate"),
     "plugins": ("prefalign.cli.listings:plugins_main", "list plugins with their states"),
     "components": ("prefalign.cli.listings:components_main", "list what configs may name"),
     "presets": ("prefalign.cli.listings:presets_main", "list, print or copy ready-made configs"),

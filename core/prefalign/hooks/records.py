@@ -29,7 +29,7 @@ COMPONENT_KINDS = (
 # `prefalign <plugin> <command>` shares its first word with the core's own commands.
 RESERVED_NAMES = frozenset(
     {"check", "components", "data", "doctor", "fit", "help", "new", "papers", "plugins", "predict", "presets", "test"}
-    | {"validate", "version"}
+    | {"merge", "validate", "version"}
 )
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -183,3 +183,13 @@ def _given(base: Tensor | None) -> Tensor:
 def _check_density(density: float) -> None:
     if not 0 < density <= 1:
         raise PrefalignError(f"expected a density above 0 and at most 1, got {density}")
+
+
+#: The formulas by the names that commands use.
+METHODS: dict[str, type[Interpolate] | type[TaskArithmetic] | type[Extrapolate] | type[Ties] | type[Dare]] = {
+    "interpolate": Interpolate,
+    "task": TaskArithmetic,
+    "expo": Extrapolate,
+    "ties": Ties,
+    "dare": Dare,
+}

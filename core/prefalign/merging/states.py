@@ -117,14 +117,24 @@ def merge(
 
 
 def merge_tensor(
-    name: str, models: Sequence[Tensor], base: Tensor | None, weights: Sequence[float], method: Method
+    name: str,
+    models: Sequence[Tensor],
+    base: Tensor | None,
+    weights: Sequence[float],
+    method: Method,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """One tensor of a merge, in the dtype of the models; where nothing is to be computed, the first model's own.
+    """One tensor of a merge; where nothing is to be computed, the first model's own.
+
+    Args:
+        name, models, base, weights: see `Method`; tensors as they are stored.
+        method: the formula.
+        dtype: of the result; that of the models if None.
 
     Raises:
         PrefalignError: as `merge`.
     """
-    first = models[0]
+    first, dtype = models[0], dtype or models[0].dtype
     others = [*models[1:], *([] if base is None else [base])]
     equal = all(same_bits(first, other) for other in others)
     if not first.is_floating_point() or first.element_size() == 1:
@@ -135,15 +145,15 @@ def merge_tensor(
             )
         return first
     # Frozen parts stay what they are, where a sum of thirds would move their last digit; masks may hold infinities.
-    if equal and (base is not None or sums_to_one(weights)):
+    if equal and first.dtype == dtype and (base is not None or sums_to_one(weights)):
         return first
     precision = torch.promote_types(first.dtype, torch.float32)
     lifted = [model.to(first.device, precision) for model in models]
     start = None if base is None else base.to(first.device, precision)
-    merged = method(name, lifted, start, weights).to(first.dtype)
+    merged = method(name, lifted, start, weights).to(dtype)
     if not merged.isfinite().all():
         broken = any(not one.isfinite().all() for one in (first, *others))
-        why = "an input is not finite there" if broken else f"the result does not fit {first.dtype}"
+        why = "an input is not finite there" if broken else f"the result does not fit {dtype}"
         raise PrefalignError(f"{name!r} has NaN or infinity after merging with weights {tuple(weights)}: {why}")
     return merged
 
