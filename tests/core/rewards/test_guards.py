@@ -109,11 +109,12 @@ def test_below_a_floor_a_row_is_worth_the_value():
 
 @pytest.mark.parametrize("value", [None, -2.0])
 def test_what_no_guard_could_examine_is_not_valid(value):
-    """Rows: the guard could not judge; neither could the target."""
-    guard = Fixed([[NAN], [9.0], [9.0]], valid=[False, False, True])
-    out = judged(Guarded(Fixed([[1.0], [NAN], [3.0]], valid=[True, False, True]), [guard], [0.5], value))
-    assert out.valid.tolist() == [False, False, True]
-    close(out.mean[2], [3.0])
+    """Rows: no number, a number that is not valid, neither judged, both judged."""
+    guard = Fixed([[NAN], [9.0], [9.0], [9.0]], valid=[False, False, False, True])
+    target = Fixed([[1.0], [2.0], [NAN], [3.0]], valid=[True, True, False, True])
+    out = judged(Guarded(target, [guard], [0.5], value))
+    assert out.valid.tolist() == [False, False, False, True]
+    close(out.mean[3], [3.0])
 
 
 def test_every_floor_must_be_reached():
