@@ -95,6 +95,7 @@ def prefalign_components() -> Iterable[Component]:
         _metric("event_accuracy", "event_accuracy:EventAccuracy", "Events present, and in order", BATON),
         _metric("reward_quality", "reward_quality:RewardQuality", "Accuracy, AUC, calibration, rank correlation"),
         _metric("phoneme_error_rate", "phoneme_error:PhonemeErrorRate", "Wrong phonemes of sung lyrics", "2506.07520"),
+        _metric("note_agreement", "notes:NoteAgreement", "Are a score's notes those that sound: F1", "2203.09893"),
         _metric("sound_guard", "sound_guard:SoundGuard", "Share of silent and of clipped sounds"),
     )
 

@@ -1,4 +1,4 @@
-"""The voice of a song: every syllable spoken at its note's pitch, and its vowel held for the note's length.
+"""The voice of a song: every syllable spoken at its note's pitch, its vowel on the beat and held for the note's length.
 
 The vowel is held by pitch-synchronous overlap-add (Moulines and Charpentier 1990, "Pitch-synchronous waveform
 processing techniques"): grains of two periods, laid one period of the note apart. espeak-ng keeps to whole Hz, so the
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.espeak import GERMAN, OPEN, RATE, Spoken, speak, utterance
 from prefalign_audio.songs.song import Note, Song, Syllable
 
@@ -74,8 +75,12 @@ def sing(song: Song, language: str = GERMAN) -> Tensor:
 
     Raises:
         SongError: espeak-ng is absent or does not know the language; a phoneme that is not known; or a pitch outside of
-            the voice's range.
+            the voice's range; or steps of less than 0.02 s.
     """
+    if song.seconds_per_step * RATE < _FALL:
+        raise SongError(
+            f"{song.name}: a step of {song.seconds_per_step:.2g} s is too short to be sung; expected 0.02 s"
+        )
     sung = list(sung_syllables(song))
     asked = [
         utterance(one.syllable, hertz(note.pitch), _speed(one.notes[0].length * song.seconds_per_step), language)
@@ -83,13 +88,31 @@ def sing(song: Song, language: str = GERMAN) -> Tensor:
         for note in one.notes
     ]
     spoken = iter(speak(asked, language))
+    sources = [[next(spoken) for _ in one.notes] for one in sung]
     voice = torch.zeros(math.ceil(song.seconds * RATE))
-    for one in sung:
-        starts = [round(note.start * song.seconds_per_step * RATE) for note in one.notes]
-        stop = min(round(one.notes[-1].stop * song.seconds_per_step * RATE), len(voice))
+    step = song.seconds_per_step * RATE
+    onsets = [source[0].nucleus[0] if one.whole else 0 for one, source in zip(sung, sources, strict=True)]
+    begins = _begins(sung, onsets, step)
+    for one, source, begin, following in zip(sung, sources, begins, [*begins[1:], len(voice)], strict=True):
+        stop = min(round(one.notes[-1].stop * step), following)
+        starts = [begin, *(round(note.start * step) for note in one.notes[1:])]
         lengths = [end - start for start, end in zip(starts, [*starts[1:], stop], strict=True)]
-        voice[starts[0] : stop] = sung_sound(one, [next(spoken) for _ in one.notes], lengths)
+        voice[begin:stop] = sung_sound(one, source, lengths)
     return voice
+
+
+def _begins(sung: list[SungSyllable], onsets: list[int], step: float) -> list[int]:
+    """The frame at which each syllable begins: before its note, so that its vowel is on the beat, as singers do it.
+
+    Its consonants take up to half of the note before. Where that does not hold them, the vowel comes late, as at the
+    beginning of a song.
+    """
+    begins, free = [], 0
+    for one, onset in zip(sung, onsets, strict=True):
+        begins.append(max(round(one.notes[0].start * step) - onset, free))
+        last = one.notes[-1]
+        free = round((last.start + last.length / 2) * step)
+    return begins
 
 
 def sung_sound(sung: SungSyllable, spoken: list[Spoken], lengths: list[int]) -> Tensor:

@@ -3,12 +3,14 @@
 import struct
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from prefalign.interfaces import Encoder, Media
 from prefalign_audio.encoders.tiny import save_tiny_clap
+from prefalign_audio.songs.song import Note, Song
 from prefalign_audio.sound.files import wav_bytes
 from prefalign_audio.sound.waveform import Waveform
 
@@ -55,5 +57,25 @@ def noise() -> Callable[..., Media]:
     def make(seed: int = 0, rate: int = 48_000, channels: int = 1) -> Media:
         samples = 0.1 * torch.randn(channels, rate // 4, generator=torch.Generator().manual_seed(seed))
         return Media(kind="audio", data=wav_bytes(Waveform(samples, rate)))
+
+    return make
+
+
+@pytest.fixture
+def random_song() -> Callable[[int], Song]:
+    """A melody above a bass, 8 s of notes of eighths to halves drawn by a seed."""
+
+    def make(seed: int) -> Song:
+        draw = np.random.default_rng(seed)
+
+        def part(low: int, high: int) -> tuple[Note, ...]:
+            notes, start = [], 0
+            while start < 24:
+                length = min(int(draw.choice([1, 2, 2, 2, 4])), 24 - start)
+                notes.append(Note(start, length, int(draw.integers(low, high)), True))
+                start += length
+            return tuple(notes)
+
+        return Song(length=24, vocal=part(60, 76), parts={"bass": part(43, 56)})
 
     return make

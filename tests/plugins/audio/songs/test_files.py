@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefalign_audio.songs.errors import SongError
@@ -34,6 +34,7 @@ def test_a_line_is_a_comparison(tmp_path: Path) -> None:
     assert (found.mode, found.register, found.scores) == ("minor", "low", {"x": (1.0, 0.5)})
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(0, 127), st.booleans()), max_size=6),
     st.lists(st.tuples(st.text(), st.lists(st.text(), max_size=3), st.booleans()), max_size=3),

@@ -11,7 +11,7 @@ import torch
 
 from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.espeak import OPEN, RATE, Spoken
-from prefalign_audio.songs.singing import SungSyllable, held, hertz, sing, sung_sound, sung_syllables
+from prefalign_audio.songs.singing import SungSyllable, _begins, held, hertz, sing, sung_sound, sung_syllables
 from prefalign_audio.songs.song import Note, Song, Syllable
 
 needs_voice = pytest.mark.skipif(importlib.util.find_spec("espeakng_loader") is None, reason="no espeakng_loader")
@@ -69,8 +69,39 @@ def test_every_note_of_a_phrase_is_at_its_pitch_and_rests_are_silent(phrase: Son
     for note in phrase.vocal:
         middle = round((note.start + 0.55 * note.length) * step)
         assert cents(measured_hertz(voice[middle : middle + 2_000].numpy()), note.pitch) < 10
-    assert (voice[math.ceil(11 * step) : math.floor(13 * step)] == 0).all()
+    rest = voice[math.ceil(11 * step) : math.floor(13 * step)]
+    assert (rest[: -round(0.1 * RATE)] == 0).all()  # d takes 0.04 s before the beat
+    assert rest.abs().max() > 0
     assert voice[round(13.1 * step) : round(15 * step)].abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("onsets", "expected"),
+    [
+        ([100, 300, 200], [0, 700, 2_300]),  # the first has nothing before it; the others' vowels are on the beat
+        ([0, 0, 0], [0, 1_000, 2_500]),
+        ([100, 700, 900], [0, 500, 1_600]),  # half of the note before, and all of a rest
+    ],
+)
+def test_consonants_come_before_the_beat(onsets: list[int], expected: list[int]) -> None:
+    """Steps of 500 frames; the second syllable is followed by a rest, and has half of its last note for itself."""
+    notes = ((Note(0, 2, 60),), (Note(2, 1, 60),), (Note(5, 1, 60),))
+    sung = [SungSyllable(OPEN, one, True) for one in notes]
+    assert _begins(sung, onsets, 500.0) == expected
+
+
+@needs_voice
+def test_a_vowel_is_on_the_beat() -> None:
+    """An s is noise; a vowel repeats itself with its period from the beat on."""
+    song = Song(length=8, vocal=(Note(0, 4, 60, True), Note(4, 4, 60, True)), lyric=(OPEN, Syllable("s", ("s", "aː"))))
+    voice, beat = sing(song), round(4 * song.seconds_per_step * RATE)
+
+    def periodic(samples: torch.Tensor) -> float:
+        one, next_one = samples[: -(period := round(RATE / hertz(60)))], samples[period:]
+        return torch.nn.functional.cosine_similarity(one, next_one, dim=0).item()
+
+    assert periodic(voice[beat + 200 : beat + 1_500]) > 0.8
+    assert abs(periodic(voice[beat - 1_400 : beat - 300])) < 0.4
 
 
 @needs_voice
@@ -102,6 +133,8 @@ def test_another_language_is_sung_from_its_text() -> None:
 def test_what_cannot_be_sung_is_refused() -> None:
     with pytest.raises(SongError, match="unknown phoneme 'θ'"):
         sing(Song(length=2, vocal=(Note(0, 2, 67, True),), lyric=(Syllable("th", ("θ",)),)))
+    with pytest.raises(SongError, match=r"a step of 0.0006 s is too short to be sung"):
+        sing(Song(length=2, tempo=50_000, vocal=(Note(0, 2, 67, True),)))
     with pytest.raises(SongError, match="no voice sings"):
         sing(Song(length=2, vocal=(Note(0, 2, 100, True),)))
 

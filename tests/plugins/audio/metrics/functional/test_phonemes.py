@@ -4,7 +4,7 @@ import math
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefalign_audio.metrics.functional.phonemes import PhonemeErrors, phoneme_errors
@@ -57,6 +57,7 @@ def least(asked: list[str], heard: list[str]) -> tuple[int, int]:
     return rest(0, 0)
 
 
+@settings(deadline=None)
 @given(PHONEMES, PHONEMES)
 def test_against_all_ways(asked: list[str], heard: list[str]) -> None:
     found = phoneme_errors(asked, heard)
@@ -66,11 +67,13 @@ def test_against_all_ways(asked: list[str], heard: list[str]) -> None:
 
 
 @pytest.mark.oracle
+@settings(deadline=None)
 @given(PHONEMES, PHONEMES)
 def test_against_torchaudio(asked: list[str], heard: list[str]) -> None:
     assert phoneme_errors(asked, heard).total == torchaudio_functional().edit_distance(asked, heard)
 
 
+@settings(deadline=None)
 @given(PHONEMES, PHONEMES, PHONEMES)
 def test_a_distance(one: list[str], two: list[str], three: list[str]) -> None:
     """Symmetric, with deletions and insertions exchanged; and no detour is shorter."""
