@@ -24,7 +24,7 @@ from prefalign_audio.songs.keys import MODES, profile_fits
 from prefalign_audio.songs.musicxml import read_musicxml
 from prefalign_audio.songs.phonemes import PhonemeReport, speak_lyrics
 from prefalign_audio.songs.phrases import EIGHTHS, Grid, phrase, place, segments
-from prefalign_audio.songs.score import Part, Score, ScoreError, top_line
+from prefalign_audio.songs.score import TEMPO, Part, Score, ScoreError, top_line
 from prefalign_audio.songs.song import Song
 
 Mode = Literal["major", "minor"]
@@ -38,8 +38,6 @@ _VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 _EDITION = 1
 _FILE = "chorales.json"
 
-# Quarters per minute of scores that say nothing, as of Song.
-_TEMPO = 90.0
 _MODES: Mapping[str, Mode] = {"major": "major", "minor": "minor"}
 _TONICS: Mapping[Mode, int] = {"major": 0, "minor": 9}
 
@@ -265,6 +263,6 @@ def _phrases(
     vocal = lines.pop("soprano")
     for number, notes in enumerate(segments(vocal), start=1):
         try:
-            yield phrase(notes, lines, semitones, grid, f"{name}/{number}", score.tempo or _TEMPO)
+            yield phrase(notes, lines, semitones, grid, f"{name}/{number}", score.tempo or TEMPO)
         except ScoreError as error:
             dropped[error.reason] += 1

@@ -12,6 +12,10 @@ Syllabic = Literal["single", "begin", "middle", "end"]
 """Where in its word a syllable stands."""
 
 
+#: Quarters per minute of scores that state none.
+TEMPO = 90.0
+
+
 class ScoreError(SongError):
     """A score, or a phrase of one, that is left out.
 
