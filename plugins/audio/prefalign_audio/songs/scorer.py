@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from prefalign.interfaces import PrefalignError, unknown_name
 from prefalign_audio.songs.errors import SongError
@@ -66,9 +67,13 @@ class CodesRecurrence(nn.Module):
         self.network = nn.GRU(3 * (_WIDTH // 2), _WIDTH // 2, batch_first=True, bidirectional=True)
 
     def forward(self, codes: Tensor, steps: Tensor) -> Tensor:
-        """(N, T, F); see `NotesConvolution`. What lies behind a song's end is read as silence."""
+        """(N, T, F); see `NotesConvolution`."""
         seen = [embed(row) for embed, row in zip(self.embeddings, codes.unbind(1), strict=True)]
-        hidden: Tensor = self.network(torch.cat(seen, dim=-1))[0]
+        # Packed, so that the way back begins at a song's end and not at that of the longest.
+        packed = pack_padded_sequence(
+            torch.cat(seen, dim=-1), steps.sum(1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        hidden: Tensor = pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=codes.shape[2])[0]
         return hidden
 
 
