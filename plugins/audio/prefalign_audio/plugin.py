@@ -133,6 +133,7 @@ def prefalign_commands() -> Iterable[Command]:
         Command("listen", "prefalign_audio.commands.listen:main", "A page with players: before and after"),
         Command("render", "prefalign_audio.commands.render:main", "Songs before and after as sounds, with a page"),
         Command("demo", "prefalign_audio.commands.demo:main", "Align a small text-to-audio model; before and after"),
+        Command("song-demo", "prefalign_audio.commands.song_demo:main", "Align a small song model with three criteria"),
         Command(
             "repair-torchaudio",
             "prefalign_audio.commands.repair_torchaudio:main",

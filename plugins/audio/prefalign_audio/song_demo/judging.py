@@ -20,6 +20,7 @@ from prefalign_audio.songs.measures import (
     register_agreement,
     repetition_share,
 )
+from prefalign_audio.songs.rewards import stacked
 from prefalign_audio.songs.tokens import SongTokens
 from prefalign_audio.streams.codec import CODES, UNFINISHED
 from prefalign_audio.streams.policy import StreamPolicy
@@ -33,15 +34,6 @@ AXES = {"lyric_error": "min", "prompt": "max", "musicality": "max"}
 Measured = dict[str, np.ndarray]
 
 
-def padded(songs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3, T) codes, 0 behind a song's end, and (N,) lengths."""
-    lengths = np.array([song.shape[1] for song in songs])
-    codes = np.zeros((len(songs), 3, int(lengths.max())), dtype=np.int64)
-    for row, song in zip(codes, songs, strict=True):
-        row[:, : song.shape[1]] = song
-    return codes, lengths
-
-
 def measure(songs: Sequence[Response], prompts: Sequence[Prompt], tokens: SongTokens, scorer: Scorer) -> Measured:
     """(N,) of everything that is measured.
 
@@ -51,11 +43,12 @@ def measure(songs: Sequence[Response], prompts: Sequence[Prompt], tokens: SongTo
         tokens: vocabulary of the codes.
         scorer: says how musical they are.
     """
-    codes, lengths = padded([song.arrays[CODES] for song in songs])
+    codes, lengths = stacked([song.arrays[CODES] for song in songs])
     asked = [prompt.conditions for prompt in prompts]
     arrays = tokens.arrays(codes, lengths)
     errors = lyric_errors(arrays.syllable_onsets, phoneme_counts(asked))
     return {
+        "lyric": -errors.phoneme_rate,
         "lyric_error": errors.phoneme_rate,
         "phoneme_errors": errors.count,
         "onset_error": errors.onset_rate,

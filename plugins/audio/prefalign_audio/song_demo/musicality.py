@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from prefalign.data.build import derive_seed
-from prefalign_audio.song_demo.judging import Scorer, flat, padded, sample
+from prefalign_audio.song_demo.judging import Scorer, flat, sample
 from prefalign_audio.song_demo.world import World
 from prefalign_audio.songs.musicality import ensure_disjoint, train_musicality
+from prefalign_audio.songs.rewards import stacked
 from prefalign_audio.songs.scorer import SongScorer
 from prefalign_audio.streams.codec import CODES
 from prefalign_audio.streams.policy import StreamPolicy
@@ -53,11 +52,11 @@ def train_judges(folder: Path, world: World, policy: StreamPolicy, seed: int, lo
         items, mine = world.halves()[which], derive_seed(seed, name)
         songs = flat(sample(policy, [item.prompt for item in items], 1, mine))
         scorer = train_musicality(
-            padded([item.codes for item in items]),
+            stacked([item.codes for item in items]),
             world.tokens,
             seed=mine % 2**32,
             architecture=architecture,
-            sampled=padded([song.arrays[CODES] for song in songs]),
+            sampled=stacked([song.arrays[CODES] for song in songs]),
         )
         scorer.save_pretrained(place)
         scorers.append(scorer)

@@ -1,4 +1,4 @@
-"""Prompts as a machine would label songs: now and then wrong, so that a model trained on them has something to unlearn."""
+"""Prompts as a machine would label songs: now and then wrong, so that what learns from them has to unlearn."""
 
 from __future__ import annotations
 

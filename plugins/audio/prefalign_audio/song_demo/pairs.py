@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from prefalign.data.build import derive_seed, run_stages
 from prefalign.data.stages import BestWorst
-from prefalign.interfaces import Pair, PreferenceRecord
+from prefalign.interfaces import Pair, PreferenceRecord, Stage
+from prefalign_audio.builders.cross_pairs import CrossPairs
+from prefalign_audio.builders.mixed import MixedPairs, RankSumBestWorst
+
+#: The scores that pairs are made of; higher is better in all of them.
+SCORES = ("lyric", "prompt", "musicality")
 
 
-def pair_sets(judged: Sequence[PreferenceRecord], threshold: float, seed: int) -> dict[str, list[PreferenceRecord]]:
-    rules = {
-        "lyric": BestWorst("lyric", min_gap=0.2),
-        "prompt": BestWorst("prompt", min_gap=0.49),
-        "musicality": BestWorst("musicality", min_gap=threshold),
+def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict[str, list[PreferenceRecord]]:
+    """Preferences by the name of their set.
+
+    The gaps are HeartMuLa's for the lyric (a phoneme error rate lower by more than 0.1), one of mode and register for
+    the prompt, and for musicality what its judge was trusted from.
+
+    Args:
+        judged: candidates with their scores.
+        gap: of musicality, in nats.
+        seed: of the coins.
+    """
+    single: dict[str, Stage] = {
+        "lyric": BestWorst("lyric", min_gap=0.1),
+        "prompt": BestWorst("prompt", min_gap=0.25),
+        "musicality": BestWorst("musicality", min_gap=gap),
     }
-    judged = [
-        replace(
-            r, responses=tuple(replace(x, scores={**x.scores, "lyric": -x.scores["lyric_error"]}) for x in r.responses)
-        )
-        for r in judged
-    ]
+    rules: dict[str, Stage] = {
+        **single,
+        "mixed": MixedPairs(single),
+        "rank_sum": RankSumBestWorst(SCORES),
+        "cross": CrossPairs(list(itertools.combinations(SCORES, 2)), _limits(judged)),
+    }
     sets = {name: list(run_stages(judged, [rule], seed)) for name, rule in rules.items()}
-    union = [replace(p, id=f"{name}:{p.id}") for name, ps in sets.items() for p in ps]
-    sets["mixed"] = union
-    sets["coin"] = [
-        replace(p, verdict=Pair(chosen=1, rejected=0)) if derive_seed(seed, "coin", p.id) % 2 else p for p in union
-    ]
-    return sets
+    return {**sets, "coin": by_coin(sets["mixed"], seed)}
+
+
+def _limits(judged: Iterable[PreferenceRecord]) -> dict[str, float]:
+    """What a song must exceed to satisfy a criterion: the median of all candidates, or, where more than half have the
+    highest score, anything below it."""
+    values = {name: [song.scores[name] for record in judged for song in record.responses] for name in SCORES}
+    return {name: min(float(np.median(found)), max(found) - 1e-6) for name, found in values.items()}
+
+
+def by_coin(pairs: Iterable[PreferenceRecord], seed: int) -> list[PreferenceRecord]:
+    """The same pairs, each turned round or not by a fair coin that is thrown once: preferences that say nothing."""
+    turned = []
+    for pair in pairs:
+        coin = derive_seed(seed, "coin", pair.id) % 2
+        turned.append(replace(pair, verdict=Pair(chosen=1, rejected=0)) if coin else pair)
+    return turned

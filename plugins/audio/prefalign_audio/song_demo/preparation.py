@@ -23,7 +23,6 @@ from prefalign_audio.streams.conditions.song import SongConditions
 from prefalign_audio.streams.models.lelm import LeLMModel
 from prefalign_audio.streams.policy import StreamPolicy
 
-
 #: What the presets train.
 NETWORK: dict[str, Any] = {
     "delays": [0, 1, 1],
