@@ -270,6 +270,17 @@ class StreamModelContract:
         for k, value in logits_of(other.family, inputs).items():
             assert self.close(value, found[k])
 
+    def test_recomputing_activations_changes_nothing(self, make: Make) -> None:
+        """With it, as without: the same gradients."""
+        found = []
+        for wanted in (False, True):
+            policy = StreamPolicy(ready(make), gradient_checkpointing=wanted)
+            policy.configure_model()
+            policy.scores(batch_of(policy.family, self.prompts, self.frames)).logps.sum().backward()
+            found.append({name: p.grad for name, p in policy.named_parameters() if p.grad is not None})
+        assert list(found[0]) == list(found[1])
+        assert all(self.close(gradient, found[1][name]) for name, gradient in found[0].items())
+
     def test_a_policy_writes_songs(self, make: Make) -> None:
         """With guidance, for prompts of unequal length, as the same songs that are written one by one."""
         policy = StreamPolicy(ready(make))

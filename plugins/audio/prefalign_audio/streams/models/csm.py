@@ -2,7 +2,7 @@
 
 The weights of sesame/csm-1b are under Apache 2.0.
 
-Axes: N rows, M rows that are written, F frames of all rows, C prompts, K streams (codebooks), S steps, P tokens of a
+Axes: N rows, M rows that are written, F frames of all rows, C prompts, K streams (codebooks), S steps, P places of a
 prompt, D width of the backbone.
 """
 
@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefalign.interfaces import PrefalignError, Prompt
 from prefalign.models.pretrained import from_pretrained
 from prefalign_audio.streams.model import Choose, Condition, Conditioner, StreamLayout
-from prefalign_audio.streams.models.text import UNCONDITIONAL, TextConditioner
+from prefalign_audio.streams.models.csm_conditions import SOUND, CsmConditioner
 from prefalign_audio.streams.models.transformers_base import (
     TransformersStreamModel,
     at_places,
@@ -28,29 +27,7 @@ from prefalign_audio.streams.models.transformers_base import (
 )
 from prefalign_audio.streams.pattern import DelayPattern
 
-IDS, LENGTH = "input_ids", "length"
-
-
-class CsmConditioner(TextConditioner):
-    """Reads what is to be said, as text or as the condition `lyrics`, and by whom: `speaker`, a number, 0 if not told.
-
-    The words stand behind the speaker's tag, as CSM has learnt them. Earlier turns of a conversation are not read.
-    """
-
-    further = ("speaker",)
-
-    def text(self, prompt: Prompt) -> str:
-        """The words with their tag.
-
-        Raises:
-            PrefalignError: for a speaker that is no number of at least 0.
-        """
-        speaker = prompt.conditions.get("speaker", 0)
-        if isinstance(speaker, bool) or not isinstance(speaker, int) or speaker < 0:
-            raise PrefalignError(
-                f"expected the condition 'speaker' to be a whole number of at least 0, got {speaker!r}"
-            )
-        return f"[{speaker}]" + ("" if prompt.conditions.get(UNCONDITIONAL) else super().text(prompt))
+PREFIX, LENGTH = "prefix", "length"
 
 
 class Csm(TransformersStreamModel):
@@ -59,7 +36,8 @@ class Csm(TransformersStreamModel):
     The streams have no delay: those of a frame are predicted one after the other in its step. The tail of a song is not
     predicted: CSM marks it by a frame of zeros, and 0 is a code as well. A decoded song stops in front of such a frame.
 
-    Backbone, depth decoder and the embeddings are trained; Mimi is not.
+    Backbone, depth decoder and the embeddings are trained; Mimi is not. A prompt may be a conversation whose turns
+    bring their sounds, so that a voice is heard before it speaks; see `CsmConditioner`.
 
     Args:
         model, dtype, init_seed, resample, downmix: as in `TransformersStreamModel`.
@@ -125,7 +103,7 @@ class Csm(TransformersStreamModel):
 
         source = self.source
         tokenizer = from_pretrained(AutoTokenizer, source) if isinstance(source, str) else character_tokenizer()
-        return CsmConditioner(tokenizer, "lyrics", self.config.max_position_embeddings, add_special_tokens=True)
+        return CsmConditioner(tokenizer, self.config.max_position_embeddings, self.fitting)
 
     def take_apart(self, whole: Any) -> Any:
         """All but Mimi."""
@@ -149,8 +127,28 @@ class Csm(TransformersStreamModel):
     # Condition and scores --------------------------------------------------------------------------------------------
 
     def condition(self, inputs: Mapping[str, Tensor]) -> Condition:
-        """The tokens (C, P), padded on the right, and their number (C,)."""
-        return {IDS: inputs["input_ids"], LENGTH: inputs["attention_mask"].sum(1)}
+        """The turns (C, P, D), as the backbone's embeddings, padded on the right, and their length (C,)."""
+        rows = [
+            self._embedded(ids[mask.bool()], samples, counts)
+            for ids, mask, samples, counts in zip(
+                *(inputs[name] for name in ("input_ids", "attention_mask", "samples", "counts")), strict=True
+            )
+        ]
+        lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
+        return {PREFIX: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), LENGTH: lengths}
+
+    def _embedded(self, ids: Tensor, samples: Tensor, counts: Tensor) -> Tensor:
+        """(P, D) tokens (L,) and, where they say so, frames of the sounds (A, W), each with a frame behind its end."""
+        network = self.base
+        places = (ids == SOUND).nonzero().flatten().tolist()
+        texts = [part[part != SOUND] for part in ids.tensor_split([place + 1 for place in places])]
+        found = [network.embed_text_tokens(texts[0])]
+        for text, sound, count in zip(texts[1:], samples, counts.tolist(), strict=False):
+            with torch.no_grad():
+                codes = self.sound_to_codes(sound[None, :count])
+            ended = torch.nn.functional.pad(codes, (0, 1), value=self.config.codebook_eos_token_id)
+            found += [network.backbone_model.embed_tokens(ended.T[None])[0], network.embed_text_tokens(text)]
+        return torch.cat(found)
 
     def hidden(
         self, ids: Tensor, present: Tensor, condition: Condition, streams: Sequence[int]
@@ -160,10 +158,9 @@ class Csm(TransformersStreamModel):
         The states of the other streams are 0 where a row has no frame.
         """
         network = self.base
-        text = network.embed_text_tokens(condition[IDS])
         frames = network.backbone_model.embed_tokens(ids[:, :, 1:-1].transpose(1, 2))
-        rows, places = packed(text, condition[LENGTH], frames)
-        # The place before a frame predicts it: the text's last token does so for the first.
+        rows, places = packed(condition[PREFIX], condition[LENGTH], frames)
+        # The place before a frame predicts it: the last token does so for the first.
         places = torch.cat([condition[LENGTH][:, None] - 1, places], dim=1)
         states = at_places(network.backbone_model(inputs_embeds=rows, use_cache=False).last_hidden_state, places)
         found: dict[int, tuple[Tensor, Callable[[Tensor], Tensor]]] = {}
@@ -183,7 +180,10 @@ class Csm(TransformersStreamModel):
     def _depth(self, states: Tensor, codes: Tensor, cache: Any = None) -> Tensor:
         """(F, 1 + k, D) the depth decoder's states behind the backbone's (F, D) and the first k codes (F, k)."""
         decoder = self.base.depth_decoder.model
-        cached = {} if cache is None else cache_argument(decoder, cache)
+        # A mask, even of ones, keeps Transformers (5.24) from looking for packed sequences in the numbers of the
+        # places, where it fails if there are as many frames as places.
+        whole = {"attention_mask": codes.new_ones(len(codes), 1 + codes.shape[1])}
+        cached = whole if cache is None else cache_argument(decoder, cache)
         # The first place is the backbone's state.
         found: Tensor = decoder(
             input_ids=torch.nn.functional.pad(codes, (1, 0)),
@@ -201,15 +201,13 @@ class Csm(TransformersStreamModel):
 
     @torch.no_grad()
     def begin(self, condition: Condition, steps: int) -> Any:
-        """A cache that has read the text."""
+        """A cache that has read the prefixes."""
         from transformers import DynamicCache
 
-        network, ids, length = self.base, condition[IDS], condition[LENGTH]
-        mask = (torch.arange(ids.shape[1], device=ids.device) < length[:, None]).long()
-        state = _State(DynamicCache(), mask, length)
-        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        read = self._read(network.embed_text_tokens(ids), places, state)
-        state.states = at_places(read, length[:, None] - 1)[:, 0]
+        prefix, length = condition[PREFIX], condition[LENGTH]
+        places = torch.arange(prefix.shape[1], device=prefix.device).expand(prefix.shape[:2])
+        state = _State(DynamicCache(), (places < length[:, None]).long(), length)
+        state.states = at_places(self._read(prefix, places, state), length[:, None] - 1)[:, 0]
         return state
 
     @torch.no_grad()
@@ -240,7 +238,7 @@ class Csm(TransformersStreamModel):
         backbone = self.base.backbone_model
         states: Tensor = backbone(
             inputs_embeds=embeddings,
-            # Shorter texts leave a gap in the cache, which the mask hides.
+            # Shorter prefixes leave a gap in the cache, which the mask hides.
             attention_mask=state.mask,
             position_ids=places,
             use_cache=True,

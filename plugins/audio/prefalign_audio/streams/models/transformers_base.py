@@ -21,9 +21,10 @@ from prefalign.functional.fingerprint import fingerprint
 from prefalign.interfaces import Media, PrefalignError, unknown_name
 from prefalign.models.pretrained import DType, from_pretrained
 from prefalign_audio.sound.errors import SoundError
-from prefalign_audio.sound.files import read_sound, wav_bytes
+from prefalign_audio.sound.files import wav_bytes
 from prefalign_audio.sound.waveform import Waveform
 from prefalign_audio.streams.model import Conditioner, StreamLayout, StreamModel
+from prefalign_audio.streams.models.sounds import Fitting
 
 
 class TransformersStreamModel(StreamModel):
@@ -174,6 +175,11 @@ class TransformersStreamModel(StreamModel):
     def rate(self) -> int:
         """Sample rate of the codec, in Hz."""
 
+    @property
+    def fitting(self) -> Fitting:
+        """How sounds are brought to the codec."""
+        return Fitting(self.rate, self.channels, self.resample, self.downmix)
+
     @abstractmethod
     def sound_to_codes(self, samples: Tensor) -> Tensor:
         """(K, T) codes of (channels, samples) at the codec's rate."""
@@ -190,7 +196,7 @@ class TransformersStreamModel(StreamModel):
             SoundError: for a sound that cannot be read, has another rate or other channels than the model, or is longer
                 or shorter than its codec reads.
         """
-        sound = self._fitted(read_sound(media), media.path or "sound in the record")
+        sound = self.fitting.read(media)
         codes = self.sound_to_codes(sound.samples.to(self.device))
         if len(codes) != self.layout.pattern.streams or not codes.shape[1]:
             raise SoundError(
@@ -208,23 +214,8 @@ class TransformersStreamModel(StreamModel):
 
     def codec_fingerprint(self) -> str:
         """A hash of the codec's weights and of how sounds are fitted to it."""
-        fitted = (self.family, self.layout.codes, self.rate, self.channels, self.resample, self.downmix)
-        return hashlib.sha256(repr((*fitted, fingerprint(self.codec()))).encode()).hexdigest()
-
-    def _fitted(self, sound: Waveform, place: str) -> Waveform:
-        if sound.rate != self.rate and not self.resample:
-            raise SoundError(
-                f"{place}: expected a sample rate of {self.rate} Hz, got {sound.rate} Hz; set resample: true to convert"
-            )
-        if sound.channels != self.channels:
-            if self.channels != 1:
-                raise SoundError(f"{place}: expected {self.channels} channels, got {sound.channels}")
-            if not self.downmix:
-                raise SoundError(
-                    f"{place}: expected one channel, got {sound.channels}; set downmix: true to take their mean"
-                )
-            sound = sound.mono()
-        return sound.resampled(self.rate)
+        parts = (self.family, self.layout.codes, self.fitting, fingerprint(self.codec()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def cache_argument(module: nn.Module, cache: Any) -> dict[str, Any]:
