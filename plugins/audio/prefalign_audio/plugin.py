@@ -79,6 +79,10 @@ def prefalign_components() -> Iterable[Component]:
             "Does a sound match its caption: a head on frozen vectors of both",
             papers=(BATON,),
         ),
+        _song_reward("lyric", "LyricReward", "Syllables missing and added, in phonemes", LEVO),
+        _song_reward("prompt", "PromptReward", "Is a song in the mode and register asked for"),
+        _song_reward("key", "KeyReward", "Notes that keep to a key, and not to one pitch"),
+        _song_reward("musicality", "MusicalityReward", "Learnt from real songs against spoiled ones", LEVO),
         _encoder("mel_statistics", "mel_statistics:MelStatistics", "Mean and spread of mel bands, no weights"),
         _encoder("aisfx", "aisfx:Aisfx", "Embedding of sound effects"),
         _encoder("musicnn", "musicnn:Musicnn", "Embedding of music, and 50 tags"),
@@ -96,6 +100,10 @@ def prefalign_components() -> Iterable[Component]:
         _metric("reward_quality", "reward_quality:RewardQuality", "Accuracy, AUC, calibration, rank correlation"),
         _metric("phoneme_error_rate", "phoneme_error:PhonemeErrorRate", "Wrong phonemes of sung lyrics", "2506.07520"),
         _metric("note_agreement", "notes:NoteAgreement", "Are a score's notes those that sound: F1", "2203.09893"),
+        _song_metric("lyric_error", "LyricError", "Syllables missing and added, as a phoneme error rate"),
+        _song_metric("key_agreement", "KeyAgreement", "Is a song in the mode asked for"),
+        _song_metric("register_agreement", "RegisterAgreement", "Is the voice in the register asked for"),
+        _song_metric("scale_share", "ScaleShare", "Share of the notes in the scale of the song's key"),
         _metric("sound_guard", "sound_guard:SoundGuard", "Share of silent and of clipped sounds"),
     )
 
@@ -110,6 +118,14 @@ def _stream_model(name: str, target: str, summary: str, *papers: str) -> Compone
 
 def _encoder(name: str, target: str, summary: str) -> Component:
     return Component("encoder", name, f"prefalign_audio.encoders.{target}", summary)
+
+
+def _song_reward(name: str, target: str, summary: str, *papers: str) -> Component:
+    return Component("reward", f"song_{name}", f"prefalign_audio.songs.rewards:{target}", summary, papers=papers)
+
+
+def _song_metric(name: str, target: str, summary: str) -> Component:
+    return _metric(name, f"song_agreement:{target}", summary)
 
 
 def _metric(name: str, target: str, summary: str, *papers: str) -> Component:

@@ -188,6 +188,12 @@ def note_counts(songs: SongArrays) -> NDArray[np.int64]:
     return counts
 
 
+def class_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N, 12) notes of each pitch class, of counts (N, 128) by pitch."""
+    # 128 pitches are ten octaves and eight more; eleven octaves hold them.
+    return np.pad(counts, ((0, 0), (0, 4))).reshape(len(counts), 11, 12).sum(axis=1)
+
+
 def repetition_share(codes: ArrayLike, lengths: ArrayLike, width: int = 4) -> NDArray[np.float64]:
     """(N,) share of the windows of some steps that stood in the song before, in [0, 1]; NaN for songs without a window.
 

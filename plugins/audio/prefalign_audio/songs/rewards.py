@@ -23,6 +23,7 @@ from prefalign_audio.songs.keys import common_pitch_share, key_by_spiral, scale_
 from prefalign_audio.songs.measures import (
     Conditions,
     check_conditions,
+    class_counts,
     lyric_errors,
     note_counts,
     phoneme_counts,
@@ -181,9 +182,7 @@ class KeyReward(SongReward):
         half = np.arange(codes.shape[2]) < np.maximum(steps // 2, 1)[:, None]
         keys = key_by_spiral((arrays.pitch_classes & half[..., None]).sum(axis=1))
         pitches = note_counts(arrays)
-        # Ten octaves and eight pitches of MIDI, filled up to eleven octaves.
-        classes = np.pad(pitches, ((0, 0), (0, 4))).reshape(len(pitches), 11, 12).sum(axis=1)
-        share = np.nan_to_num(scale_share(classes, keys))
+        share = np.nan_to_num(scale_share(class_counts(pitches), keys))
         variety = np.nan_to_num(1 - common_pitch_share(pitches))
         return _columns(codes, _SCALE * share + _VARIETY * variety, share, variety)
 
