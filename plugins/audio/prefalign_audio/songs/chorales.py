@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from prefalign.data.cache import discard, entry
-from prefalign_audio.songs.canonical import song_from_dict, song_to_dict
 from prefalign_audio.songs.errors import SongError
+from prefalign_audio.songs.files import song_as_json, song_from_json
 from prefalign_audio.songs.keys import MODES, profile_fits
 from prefalign_audio.songs.musicxml import read_musicxml
 from prefalign_audio.songs.phonemes import PhonemeReport, speak_lyrics
@@ -35,7 +35,7 @@ HOLD_OUT = 10
 
 _VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 # Raised when what the code makes of the same scores changes.
-_EDITION = 1
+_EDITION = 2
 _FILE = "chorales.json"
 
 _MODES: Mapping[str, Mode] = {"major": "major", "minor": "minor"}
@@ -184,7 +184,7 @@ def read_chorales(folder: Path | None = None, grid: Grid = EIGHTHS) -> Chorales:
 
 def _to_json(chorales: Chorales) -> dict[str, Any]:
     return {
-        "phrases": [[song_to_dict(p.song), p.chorale, p.mode, p.split] for p in chorales.phrases],
+        "phrases": [[song_as_json(p.song), p.chorale, p.mode, p.split] for p in chorales.phrases],
         "files": chorales.files,
         "refused": dict(chorales.refused),
         "dropped": dict(chorales.dropped),
@@ -193,7 +193,7 @@ def _to_json(chorales: Chorales) -> dict[str, Any]:
 
 
 def _from_json(content: dict[str, Any]) -> Chorales:
-    phrases = (Phrase(song_from_dict(song), *facts) for song, *facts in content["phrases"])
+    phrases = (Phrase(song_from_json(song), *facts) for song, *facts in content["phrases"])
     speech = None if content["speech"] is None else PhonemeReport(**content["speech"])
     return Chorales(tuple(phrases), content["files"], content["refused"], content["dropped"], speech)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from prefalign.interfaces import Prompt
 from prefalign_audio.songs.errors import SongError
+from prefalign_audio.songs.files import song_as_json
 from prefalign_audio.songs.keys import MODES, NO_KEY, key_by_profile
-from prefalign_audio.songs.song import Song, Syllable
+from prefalign_audio.songs.song import Song
 from prefalign_audio.songs.tokens import SongTokens, sounding_classes
 
 SYLLABLES, MODE, REGISTER = "syllables", "mode", "register"
@@ -37,37 +37,8 @@ def prompt_of(song: Song, tokens: SongTokens) -> Prompt:
     for number, syllable in enumerate(song.lyric, start=1):
         if not syllable.phonemes:
             raise SongError(f"{song.name}: syllable {number}, {syllable.text!r}, has no phonemes; see `speak_lyrics`")
-    conditions: dict[str, Any] = {SYLLABLES: syllables_to_json(song.lyric), REGISTER: tokens.register(song)}
+    conditions: dict[str, Any] = {SYLLABLES: song_as_json(song)["lyric"], REGISTER: tokens.register(song)}
     key = int(key_by_profile(sounding_classes(song).sum(axis=0, keepdims=True))[0])
     if key != NO_KEY:
         conditions[MODE] = MODES[key // 12]
     return Prompt(conditions=conditions)
-
-
-def syllables_to_json(lyric: Sequence[Syllable]) -> list[dict[str, Any]]:
-    """A lyric as the condition `syllables` holds it."""
-    return [{"text": s.text, "phonemes": list(s.phonemes), "ends_word": s.ends_word} for s in lyric]
-
-
-def syllables_from_json(content: Any) -> tuple[Syllable, ...]:
-    """The lyric that a condition `syllables` holds.
-
-    Raises:
-        SongError: for anything else, naming the syllable.
-    """
-    if not isinstance(content, Sequence) or isinstance(content, str):
-        raise SongError(f"expected a list of syllables, got {type(content).__name__}")
-    found = []
-    for number, syllable in enumerate(content, start=1):
-        try:
-            text, phonemes, ends = syllable["text"], syllable["phonemes"], syllable.get("ends_word", True)
-        except (KeyError, TypeError, AttributeError):
-            problem = "expected a mapping with 'text', 'phonemes' and 'ends_word'"
-            raise SongError(f"syllable {number}: {problem}, got {syllable!r}") from None
-        strings = isinstance(phonemes, Sequence) and not isinstance(phonemes, str)
-        if not (isinstance(text, str) and strings and all(isinstance(p, str) and p for p in phonemes)):
-            raise SongError(f"syllable {number}: expected a text and a list of phonemes, got {syllable!r}")
-        if not isinstance(ends, bool):
-            raise SongError(f"syllable {number}: expected true or false for 'ends_word', got {ends!r}")
-        found.append(Syllable(text, tuple(phonemes), ends))
-    return tuple(found)
