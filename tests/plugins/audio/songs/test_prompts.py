@@ -16,7 +16,11 @@ TOKENS = SongTokens(sets=(0,), vocal=(40, 90), bass=(30, 50), registers=(62.0, 6
 SONG = Song(
     length=8,
     vocal=(Note(0, 4, 69, begins=True), Note(4, 2, 68), Note(6, 2, 69, begins=True)),
-    parts={"alto": (Note(0, 8, 64),), "bass": (Note(0, 4, 45), Note(4, 2, 40), Note(6, 2, 45))},
+    parts={
+        "alto": (Note(0, 8, 64),),
+        "tenor": (Note(0, 4, 60), Note(6, 2, 60)),
+        "bass": (Note(0, 4, 45), Note(4, 2, 40), Note(6, 2, 45)),
+    },
     lyric=(Syllable("Gna", ("ɡ", "n", "aː"), False), Syllable("de", ("d", "ə"))),
     name="s1",
 )
