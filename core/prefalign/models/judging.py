@@ -54,11 +54,13 @@ def judgements(
     Raises:
         RecordError: for a judge that gives another number of scores than there are responses.
     """
+    if not records:
+        return []
     if isinstance(judge, Reward):
-        flat = _rewards(judge, records, column) if records else []
-        ends = list(itertools.accumulate(len(record.responses) for record in records))
+        flat = _rewards(judge, records, column)
+        starts = [0, *itertools.accumulate(len(record.responses) for record in records[:-1])]
         # The last record takes all that is left, so that a number too many is seen as well.
-        found = [flat[a:b] for a, b in zip([0, *ends], [*ends[:-1], None], strict=False)]
+        found = [flat[start:stop] for start, stop in zip(starts, [*starts[1:], None], strict=True)]
     else:
         found = [list(judge(record)) for record in records]
     for record, numbers in zip(records, found, strict=True):
