@@ -55,8 +55,8 @@ class ProgressiveSearch(RewardGuided):
     Args:
         policy: can `extend` what it has begun.
         reward: judges unfinished answers too, and should mean the same there.
-        beams: answers written at once; the paper takes 3 to 5.
-        keep: survivors of a round; 2 in the paper's code.
+        beams: answers written at once; 3 to 5 in the paper's code.
+        keep: survivors of a round; 2 there.
         units: added in a round: tokens, or frames of a model of several streams; 500 or 100 tokens there.
         budget: most units of an answer.
         mutate: another wording of a prompt. In the beginning slot 0 answers the original prompt and the others mutated
