@@ -88,6 +88,7 @@ def prefalign_components() -> Iterable[Component]:
         _encoder("musicnn", "musicnn:Musicnn", "Embedding of music, and 50 tags"),
         _encoder("distillmos", "distillmos:DistillMOS", "Predicted quality of speech"),
         _encoder("dnsmos", "dnsmos:DNSMOS", "Predicted quality of speech, background, overall"),
+        _encoder("audiobox", "audiobox:AudioboxAesthetics", "Aesthetics: enjoyment, usefulness, complexity, quality"),
         _encoder("clap", "clap:ClapSound", "The sound half of a CLAP"),
         _encoder("clap_text", "clap:ClapText", "The caption half of a CLAP"),
         _encoder("transformers_sound", "transformers_models:TransformersSound", "Wav2Vec2, WavLM, HuBERT or AST"),
@@ -104,6 +105,9 @@ def prefalign_components() -> Iterable[Component]:
         _song_metric("key_agreement", "KeyAgreement", "Is a song in the mode asked for"),
         _song_metric("register_agreement", "RegisterAgreement", "Is the voice in the register asked for"),
         _song_metric("scale_share", "ScaleShare", "Share of the notes in the scale of the song's key"),
+        _metric("prompt_agreement", "prompt_agreement:PromptAgreement", "Heard tags against a description"),
+        _metric("sound_similarity", "similarity:SoundSimilarity", "Cosine of sounds and references, any encoder"),
+        _metric("aesthetics", "aesthetics:Aesthetics", "Audiobox's four scores", "2502.05139"),
         _metric("sound_guard", "sound_guard:SoundGuard", "Share of silent and of clipped sounds"),
     )
 
@@ -146,6 +150,7 @@ def prefalign_commands() -> Iterable[Command]:
         Command("score", "prefalign_audio.commands.score:main", "Check sounds, and score them with a model"),
         Command("frechet", "prefalign_audio.commands.frechet:main", "Frechet distance between two folders of sounds"),
         Command("pareto", "prefalign_audio.commands.pareto:main", "Several criteria at once: tables and a picture"),
+        Command("songs", "prefalign_audio.commands.songs:main", "Count the songs of the chorales, or of your scores"),
         Command("listen", "prefalign_audio.commands.listen:main", "A page with players: before and after"),
         Command("render", "prefalign_audio.commands.render:main", "Songs before and after as sounds, with a page"),
         Command("demo", "prefalign_audio.commands.demo:main", "Align a small text-to-audio model; before and after"),

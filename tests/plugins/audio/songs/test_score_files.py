@@ -10,8 +10,9 @@ from tests.plugins.audio.songs.midi_files import midi, tune
 from tests.plugins.audio.songs.scores import document, note, packed
 
 from prefalign.interfaces import PrefalignError
+from prefalign_audio.songs.conversion import Reading
 from prefalign_audio.songs.errors import SongError
-from prefalign_audio.songs.scores import Reading, read_song, read_songs
+from prefalign_audio.songs.scores import read_song, read_songs
 from prefalign_audio.songs.song import Note
 
 SUNG = document({"Voice": [note("C4", 2, ("1", "single", "ja"))]})
