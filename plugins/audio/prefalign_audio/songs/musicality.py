@@ -105,6 +105,25 @@ def accuracies(
     return found
 
 
+def comparisons(
+    scorer: SongScorer, songs: Songs, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(M,) how far apart a scorer puts songs and the same ones spoiled, in nats, and whether the spoiled one is lower.
+
+    It is what `prefalign_audio.builders.precision.threshold_for_precision` wants where nobody has compared songs. Give
+    songs that it has not learnt from, such as those whose pairs it shall judge.
+
+    Args:
+        scorer: judges.
+        songs: N of them, each spoiled in one way; M of them were changed by it.
+        rng: of the ways.
+    """
+    spoiled, _ = corrupt(*songs, scorer.tokens, rng)
+    changed = (spoiled != songs[0]).any(axis=(1, 2))
+    difference = (scorer.score(*songs) - scorer.score(spoiled, songs[1]))[changed]
+    return np.abs(difference), difference > 0
+
+
 def digests(songs: Songs) -> frozenset[str]:
     """Hashes of songs, equal for equal codes up to a song's end."""
     rows = (codes[:, :length] for codes, length in zip(*songs, strict=True))

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from prefalign.interfaces import PrefalignError
-from prefalign_audio.songs.corruptions import CORRUPTIONS
+from prefalign_audio.songs.corruptions import CORRUPTIONS, corrupt
 from prefalign_audio.songs.errors import SongError
-from prefalign_audio.songs.musicality import accuracies, apart, digests, ensure_disjoint, train_musicality
+from prefalign_audio.songs.musicality import accuracies, apart, comparisons, digests, ensure_disjoint, train_musicality
 from prefalign_audio.songs.scorer import ARCHITECTURES, NotesConvolution, SongScorer
 from prefalign_audio.songs.tokens import SongTokens
 
@@ -144,3 +144,15 @@ def test_bad_input(tmp_path):
         SongScorer(TOKENS).score(codes[:2], np.array([3, 0]))
     with pytest.raises(PrefalignError, match="no judge of songs"):
         SongScorer.from_pretrained(tmp_path)
+
+
+def test_comparisons_are_those_of_each_song_with_itself_spoiled():
+    scorer = train_musicality(tunes(100, 0), TOKENS, seed=0, steps=20, batch=16)
+    songs = tunes(50, 4)
+    gaps, right = comparisons(scorer, songs, np.random.default_rng(0))
+    spoiled, _ = corrupt(*songs, TOKENS, np.random.default_rng(0))
+    changed = (spoiled != songs[0]).any(axis=(1, 2))
+    good, bad = scorer.score(*songs)[changed], scorer.score(spoiled, songs[1])[changed]
+    assert gaps == pytest.approx(np.abs(good - bad))
+    assert (right == (good > bad)).all()
+    assert right.dtype == bool
