@@ -7,6 +7,7 @@
 | `musicnn` | embedding of music; also 50 tags | 16,000 Hz | 200 |
 | `distillmos` | quality of speech, 1 score | 16,000 Hz | 1 |
 | `dnsmos` | quality of speech, background, overall | 16,000 Hz | 3 |
+| `audiobox` | aesthetics of any sound, 4 scores | 16,000 Hz | 4 |
 | `clap:ID` | CLAP by Transformers id or folder | its own (48,000 Hz) | its own (512) |
 | `transformers:ID` | Wav2Vec2, WavLM, HuBERT or AST by id or folder | its own | its own |
 """
@@ -26,6 +27,7 @@ _NAMED = {
     "musicnn": ("musicnn", "Musicnn"),
     "distillmos": ("distillmos", "DistillMOS"),
     "dnsmos": ("dnsmos", "DNSMOS"),
+    "audiobox": ("audiobox", "AudioboxAesthetics"),
 }
 
 #: What is read of a Transformers id or folder, for sound and for text.
