@@ -5,7 +5,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-from prefalign.interfaces import Media, PrefalignError, Prompt
+from prefalign.cli.main import main
+from prefalign.data.store import write_parquet
+from prefalign.interfaces import Media, Pair, PrefalignError, PreferenceRecord, Prompt, Response
+from prefalign.models.pretrained import LoraSettings
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.files import read_sound, wav_bytes
 from prefalign_audio.sound.waveform import Waveform
@@ -172,3 +175,53 @@ def test_dropout_of_a_checkpoint_is_off():
     inputs = rows_of(model, PROMPTS, (5, 3, 7))
     assert model.network.training
     assert torch.equal(logits_of(model, inputs)[0], logits_of(model, inputs)[0])
+
+
+def test_an_exported_adapter_fits_the_decoder_of_transformers(tmp_path):
+    """As peft puts it there: the likeliest song is the policy's."""
+    import peft
+
+    save(ready(lambda: MusicGen({}), 0.3), tmp_path / "base")
+    policy = StreamPolicy(MusicGen(str(tmp_path / "base")), lora=LoraSettings(r=2, alpha=8))
+    policy.configure_model()
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    policy.save_pretrained(tmp_path / "adapter")
+    model, given = inputs_of(tmp_path / "base", PROMPTS[1])
+    plain = model.generate(**given, do_sample=False, guidance_scale=None, max_new_tokens=12)
+    peft.PeftModel.from_pretrained(model.decoder, str(tmp_path / "adapter"))
+    sound = model.generate(**given, do_sample=False, guidance_scale=None, max_new_tokens=12)[0]
+    ((song,),) = policy.sample(PROMPTS[1:2], 1, max_frames=9)
+    assert not torch.equal(sound, plain[0])
+    assert torch.allclose(read_sound(song.media[0]).samples, sound.clamp(-1, 1), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_preset_runs_on_its_tiny_twin(tmp_path, monkeypatch):
+    """From pairs of codes to an adapter, through the command."""
+    generator = torch.Generator().manual_seed(0)
+    records = [
+        PreferenceRecord(
+            id=str(number),
+            prompt=Prompt(text=text),
+            responses=tuple(
+                Response(arrays={"codes": torch.randint(16, (4, length), generator=generator).numpy()})
+                for length in (5, 7)
+            ),
+            verdict=Pair(0, 1),
+        )
+        for number, text in enumerate(["rain", "a slow waltz", "rain", "a drum"])
+    ]
+    write_parquet(records, tmp_path / "pairs.parquet")
+    monkeypatch.chdir(tmp_path)
+    family = "--model.init_args.policy.init_args.model.init_args"
+    told = [f"{family}.model", "{}", f"{family}.dtype", "float32", "--data.init_args.num_workers", "0"]
+    small = ["--trainer.accelerator", "cpu", "--trainer.max_steps", "2", "--trainer.precision", "32-true"]
+    code = main(["fit", "--config", "audio/musicgen-dpo", "--data.train", "pairs.parquet", *told, *small])
+    assert code == 0
+    (export,) = tmp_path.glob("runs/audio/musicgen-dpo/*/export")
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= {
+        one.name for one in export.iterdir()
+    }
