@@ -11,11 +11,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from prefalign.interfaces.errors import unknown_name
 from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.lyrics import spelling, words
 from prefalign_audio.songs.song import Song, Syllable
@@ -169,40 +168,3 @@ def _distance(one: Phonemes, other: Phonemes) -> int:
         for j, wanted in enumerate(other, start=1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (phoneme != wanted))
     return row[-1]
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The phonemes that a model knows, in the order of their numbers.
-
-    Raises:
-        SongError: for an empty or repeated phoneme.
-    """
-
-    phonemes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if not all(self.phonemes) or len(set(self.phonemes)) < len(self.phonemes):
-            raise SongError("expected distinct phonemes, none of them empty")
-
-    @classmethod
-    def of(cls, songs: Iterable[Song]) -> Inventory:
-        """The phonemes of some songs' lyrics, sorted."""
-        return cls(tuple(sorted({p for song in songs for syllable in song.lyric for p in syllable.phonemes})))
-
-    def __len__(self) -> int:
-        return len(self.phonemes)
-
-    def indices(self, syllable: Syllable) -> list[int]:
-        """Numbers of a syllable's phonemes.
-
-        Raises:
-            SongError: for a phoneme that is not known, with near ones, or a syllable without any.
-        """
-        if not syllable.phonemes:
-            raise SongError(f"syllable {syllable.text!r} has no phonemes; `speak_lyrics` finds them")
-        known = {phoneme: index for index, phoneme in enumerate(self.phonemes)}
-        for phoneme in syllable.phonemes:
-            if phoneme not in known:
-                raise SongError(f"syllable {syllable.text!r}: {unknown_name('phoneme', phoneme, self.phonemes)}")
-        return [known[phoneme] for phoneme in syllable.phonemes]

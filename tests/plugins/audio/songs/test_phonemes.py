@@ -1,12 +1,10 @@
 """Phonemes of syllables: how words are divided, what espeak-ng says, and what is refused."""
 
-import dataclasses
-
 import pytest
 
 from prefalign_audio.songs import phonemes as module
 from prefalign_audio.songs.errors import SongError
-from prefalign_audio.songs.phonemes import Inventory, divided, is_vowel, phonemes_of, speak_lyrics
+from prefalign_audio.songs.phonemes import divided, is_vowel, phonemes_of, speak_lyrics
 from prefalign_audio.songs.song import Note, Song, Syllable
 
 
@@ -59,18 +57,6 @@ def test_all_of_a_word_is_divided_and_nothing_added() -> None:
 def test_vowels() -> None:
     assert all(map(is_vowel, ("a", "aː", "aɪ", "ɔø", "ɜ", "ə", "n̩")))
     assert not any(map(is_vowel, ("t", "ts", "ç", "ŋ", "j", "ʔ", "")))
-
-
-def test_unknown_phonemes_name_near_ones() -> None:
-    inventory = Inventory.of([dataclasses.replace(sung("ja"), lyric=(Syllable("ja", ("j", "aː")),))])
-    assert inventory.phonemes == ("aː", "j")
-    assert inventory.indices(Syllable("aj", ("aː", "j"))) == [0, 1]
-    with pytest.raises(SongError, match="syllable 'tha': unknown phoneme 'a'; did you mean 'aː'"):
-        inventory.indices(Syllable("tha", ("a",)))
-    with pytest.raises(SongError, match="has no phonemes"):
-        inventory.indices(Syllable("ja", ()))
-    with pytest.raises(SongError, match="distinct"):
-        Inventory(("a", "a"))
 
 
 def test_a_missing_espeak_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

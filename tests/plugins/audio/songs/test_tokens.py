@@ -152,7 +152,7 @@ def test_a_damaged_vocabulary_is_refused(tmp_path) -> None:
     ],
 )
 def test_codes_that_are_none_are_refused(bad, message: str) -> None:
-    with pytest.raises(SongError, match=message):
+    with pytest.raises(SongError, match=rf"^s7: .*{message}"):
         TOKENS.decode(bad, name="s7")
 
 
