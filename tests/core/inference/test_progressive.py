@@ -245,15 +245,25 @@ def test_a_reward_that_is_the_same_for_all_leaves_the_policy_as_it_is(
     assert fits(drawn, policy.probabilities())
 
 
-def test_it_finds_more_than_best_of_n_for_as_many_units(chain, judge, seeded, prompt):
-    """A reward that adds up over the letters, as the search assumes."""
-    settings = {"beams": 4, "keep": 1, "units": 1, "budget": 8}
-    policy = chain(longest=8, ends=False)
-    count = judge(lambda text: float(text.count("a")))
-    searched = ProgressiveSearch(policy, count, **settings).sample([prompt] * 200, generator=seeded())
-    best = BestOfN(policy, count, 4).sample([prompt] * 200, generator=seeded())
-    means = [sum(row[0].scores["reward"] for row in rows) / 200 for rows in (searched, best)]
-    assert means[0] > means[1] + 1
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (lambda text: float(text.count("a")), (5.80, 4.14, 5.35)),
+        (lambda text: float(text.endswith("ab")), (0.31, 0.44, 0.99)),
+    ],
+    ids=["adds up", "at the end"],
+)
+def test_the_search_pays_where_good_beginnings_make_good_answers(chain, judge, seeded, prompt, value, expected):
+    """The table of docs/inference.md: words of eight letters, 32 letters written, 32 judgements of a prompt.
+
+    Against best-of-4, which writes as many letters, and best-of-32, which asks as many judgements.
+    """
+    policy, asked = chain(longest=8, ends=False), judge(value)
+    search = ProgressiveSearch(policy, asked, beams=4, keep=1, units=1, budget=8)
+    for sampler, mean in zip((search, BestOfN(policy, asked, 4), BestOfN(policy, asked, 32)), expected, strict=True):
+        scores = [row[0].scores["reward"] for row in sampler.sample([prompt] * 400, generator=seeded())]
+        deviation = torch.tensor(scores).std().item() / 400**0.5
+        assert abs(sum(scores) / 400 - mean) < 4 * deviation + 0.005
 
 
 # Real policies, rewards and builders
