@@ -375,10 +375,9 @@ def _sounding(pitches: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _carried(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(N, T) the code of the note that sounds, counted from the first pitch, negative for none; where notes begin."""
     begun = np.where(codes == HOLD, -1, np.arange(codes.shape[1]))
-    source = np.maximum.accumulate(begun, axis=1)
-    carried = np.take_along_axis(codes, np.maximum(source, 0), axis=1)
-    sounds = (source >= 0) & (carried >= _FIRST_PITCH)
-    return np.where(sounds, carried - _FIRST_PITCH, -1), codes >= _FIRST_PITCH
+    # Before anything has begun this is step 0, which then is a hold itself.
+    source = np.maximum(np.maximum.accumulate(begun, axis=1), 0)
+    return np.take_along_axis(codes, source, axis=1) - _FIRST_PITCH, codes >= _FIRST_PITCH
 
 
 def _notes(
