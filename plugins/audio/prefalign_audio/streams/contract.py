@@ -116,7 +116,7 @@ class StreamModelContract:
 
     @torch.no_grad()
     def test_step_by_step_gives_what_whole_rows_give(self, make: Make) -> None:
-        """(a) Prompts and songs of unequal length, written together with caches."""
+        """Prompts and songs of unequal length, written together with caches."""
         model = ready(make)
         inputs = rows_of(model, self.prompts, self.frames)
         expected, ids = logits_of(model, inputs), inputs["ids"]
@@ -137,7 +137,7 @@ class StreamModelContract:
 
     @torch.no_grad()
     def test_log_probabilities_are_the_familys_own(self, make: Make, tmp_path: Path) -> None:
-        """(b, f) The saved folder is read by Transformers alone, and each row is computed by itself."""
+        """The saved folder is read by Transformers alone, and each row is computed by itself."""
         model = ready(make)
         save(model, tmp_path)
         inputs = rows_of(model, self.prompts, self.frames)
@@ -153,7 +153,7 @@ class StreamModelContract:
 
     @torch.no_grad()
     def test_nothing_looks_ahead(self, make: Make) -> None:
-        """(c) A stream is predicted from earlier steps, and from earlier streams of its step."""
+        """A stream is predicted from earlier steps, and from earlier streams of its step."""
         model = ready(make)
         inputs = rows_of(model, self.prompts[:1], self.frames[-1:])
         before, changed = logits_of(model, inputs), 0
@@ -167,7 +167,7 @@ class StreamModelContract:
 
     @torch.no_grad()
     def test_padding_changes_nothing(self, make: Make) -> None:
-        """(d) A row alone, and beside longer songs and longer prompts."""
+        """A row alone, and beside longer songs and longer prompts."""
         model = ready(make)
         inputs = rows_of(model, self.prompts, self.frames)
         together = logits_of(model, inputs)
@@ -192,7 +192,7 @@ class StreamModelContract:
         assert not torch.allclose(one, three, atol=1e-3)
 
     def test_the_gradient_reaches_the_network_and_nothing_else(self, make: Make) -> None:
-        """(e) All of the network, and no frozen part."""
+        """All of the network, and no frozen part."""
         model = ready(make)
         inputs = rows_of(model, self.prompts, self.frames)
         total = sum(value.log_softmax(-1)[..., 0].sum() for value in logits_of(model, inputs).values())
@@ -208,7 +208,7 @@ class StreamModelContract:
 
     @torch.no_grad()
     def test_a_saved_folder_comes_back(self, make: Make, tmp_path: Path) -> None:
-        """(f) By the adapter, with conditioner and layout."""
+        """By the adapter, with conditioner and layout."""
         model = ready(make)
         save(model, tmp_path)
         kind: Any = type(model)
@@ -240,7 +240,7 @@ class StreamModelContract:
             assert getattr(made, "beside", {})[name] is part
 
     def test_an_adapter_is_all_that_is_trained_and_off_is_the_base(self, make: Make, tmp_path: Path) -> None:
-        """(e) All of the adapter is reached; the saved adapter is peft's, and comes back."""
+        """All of the adapter is reached; the saved adapter is peft's, and comes back."""
         import peft
 
         bare = StreamPolicy(make())

@@ -110,21 +110,23 @@ class TransformersStreamModel(StreamModel):
 
         if self.network is not None:
             return
-        for part in (self.config, *_parts_of(self.config)):
-            # Policy and reference, or the two songs of a pair, must meet the same function; dropout would add noise.
-            for name in ("dropout", "attention_dropout", "activation_dropout", "layerdrop"):
-                if hasattr(part, name):
-                    setattr(part, name, 0.0)
         kind = getattr(transformers, self.model_class)
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        # Policy and reference, or the two songs of a pair, must meet the same function; dropout would add noise.
+        still, kept = copy.deepcopy(self.config), [getattr(part, name) for part, name in _dropouts(self.config)]
+        for part, name in _dropouts(still):
+            setattr(part, name, 0.0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.init_seed)
             if isinstance(self.source, str):
-                loaded = from_pretrained(kind, self.source, config=self.config, dtype=dtype)
+                loaded = from_pretrained(kind, self.source, config=still, dtype=dtype)
             else:
-                loaded = kind(self.config)
+                loaded = kind(still)
                 _fill_codebooks(loaded)
                 loaded = loaded if dtype == "auto" else loaded.to(dtype)
+            # Layers have read theirs; what is saved states the model's own.
+            for (part, name), value in zip(_dropouts(loaded.config), kept, strict=True):
+                setattr(part, name, value)
             loaded.requires_grad_(False).eval()
             network = self.take_apart(loaded)
         self.network = network.requires_grad_(True).train()
@@ -248,10 +250,13 @@ def _merged(small: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     return {**small, **both}
 
 
-def _parts_of(config: Any) -> list[Any]:
+def _dropouts(config: Any) -> list[tuple[Any, str]]:
+    """The values of a config and of its parts that say how much is dropped, each as the part and its name."""
     from transformers import PreTrainedConfig
 
-    return [value for value in vars(config).values() if isinstance(value, PreTrainedConfig)]
+    parts = [config, *(value for value in vars(config).values() if isinstance(value, PreTrainedConfig))]
+    names = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
+    return [(part, name) for part in parts for name in names if hasattr(part, name)]
 
 
 def _check_names(config: Any, given: Mapping[str, Any], place: str) -> None:

@@ -169,9 +169,14 @@ def test_what_is_no_musicgen_is_refused(tmp_path):
         MusicGen(str(tmp_path))
 
 
-def test_dropout_of_a_checkpoint_is_off():
-    """MusicGen's checkpoints state a dropout of 0.1, which is no module that could be found."""
+@pytest.mark.parametrize("loaded", [False, True])
+def test_dropout_of_a_checkpoint_is_off(loaded, tmp_path):
+    """MusicGen's checkpoints state a dropout of 0.1, which is no module that could be found. They go on stating it."""
     model = ready(lambda: MusicGen({"decoder": {"dropout": 0.9}}))
+    if loaded:
+        save(model, tmp_path)
+        model = ready(lambda: MusicGen(str(tmp_path)))
+    assert model.whole().config.decoder.dropout == model.base.config.dropout == 0.9
     inputs = rows_of(model, PROMPTS, (5, 3, 7))
     assert model.network.training
     assert torch.equal(logits_of(model, inputs)[0], logits_of(model, inputs)[0])
