@@ -22,7 +22,8 @@ class EncodeStreams(Stage):
     its sides is none.
 
     Args:
-        model: the family that will be trained. What it makes of other rates and channels is its own setting.
+        model: the family that will be trained, in float32, since small distances decide a code. What it makes of other
+            rates and channels is its own setting.
         keep_media: keep the sounds, which training then does not read.
     """
 
