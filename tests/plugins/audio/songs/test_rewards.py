@@ -1,14 +1,18 @@
 """Rewards of songs: golden values by hand, one call for many songs, hostile records, the judge's interface."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from prefalign.data.build import run_stages
 from prefalign.data.stages import Score
-from prefalign.interfaces import PreferenceRecord, Prompt, Ranking, RecordError, Response, StageReport
+from prefalign.interfaces import Pair, PreferenceRecord, Prompt, Ranking, RecordError, Response, StageReport
 from prefalign.models.judging import identity, judgements
+from prefalign.objectives.reward_modelling import BradleyTerry
 from prefalign.rewards.combine import Weighted
+from prefalign.training.reward_learning import RewardLearning
 from prefalign_audio.songs.rewards import KeyReward, LyricReward, MusicalityReward, PromptReward, stacked
 from prefalign_audio.songs.scorer import SongScorer
 from prefalign_audio.songs.tokens import SongTokens
@@ -140,3 +144,20 @@ def test_a_response_without_codes_is_named():
     record = PreferenceRecord(id="text", prompt=Prompt(), responses=(Response(text="la"),), verdict=Ranking((0,)))
     with pytest.raises(RecordError, match="expected a song as an array 'codes'"):
         LyricReward(TOKENS).codec.encode(record)
+
+
+def test_musicality_is_learnt_by_the_cores_module():
+    torch.manual_seed(0)
+    module = RewardLearning(MusicalityReward(SongScorer(TOKENS)), BradleyTerry())
+    pair = dataclasses.replace(song_record(GOOD, BAD), verdict=Pair())
+    batch = module.codec.collate([module.codec.encode(pair)])
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(20):
+        loss = module.evaluate_batch(batch).loss
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[0] == pytest.approx(np.log(2), abs=0.3)
+    assert losses[-1] < 0.1
