@@ -115,7 +115,7 @@ class Ties:
         trimmed = torch.stack([_largest(model - start, self.density) for model in models])
         share = torch.tensor(weights, dtype=start.dtype, device=start.device).view(-1, *[1] * start.ndim)
         weighted = share * trimmed
-        agrees = (weighted.sign() == weighted.sum(0).sign()) & (weighted != 0)
+        agrees = weighted.sign() == weighted.sum(0).sign()
         total = (share * agrees).sum(0)
         mean = (weighted * agrees).sum(0) / total.where(total > 0, 1)
         return start + math.fsum(weights) * mean

@@ -110,9 +110,9 @@ def merge(
         tensors = [state[names[0]].detach() for state in states]
         start = tensors.pop() if method.needs_base else None
         merged = merge_tensor(names[0], tensors, start, share.of(names[0]), method)
-        result.update(
-            dict.fromkeys(names, merged.clone() if any(merged is one for one in (*tensors, start)) else merged)
-        )
+        if any(merged is one for one in (*tensors, start)):
+            merged = merged.clone()
+        result.update(dict.fromkeys(names, merged))
     return {name: result[name] for name in models[0]}
 
 

@@ -66,9 +66,13 @@ def test_every_candidate_is_tried_once_and_lies_on_the_simplex(target, refinemen
 
 
 def test_of_equals_the_first_wins_and_given_candidates_come_first():
-    found = search(lambda w: {"r": 1.0}, 2, scalarised({"r": 1}), step=0.5, candidates=[(1.5, -0.5)])
-    assert found.best.weights == (1.5, -0.5)
-    assert len(found.evaluations) == 4
+    seen = []
+    found = search(
+        lambda w: seen.append(w) or {"r": 1.0}, 2, scalarised({"r": 1}), step=0.5, candidates=[(1.5, -0.5), (0, 1)]
+    )
+    assert [e.weights for e in found.evaluations] == [(1.5, -0.5), (0.0, 1.0), (1.0, 0.0), (0.5, 0.5)]
+    assert found.best == found.evaluations[0]
+    assert len(seen) == 4
 
 
 def test_the_rules_by_hand():

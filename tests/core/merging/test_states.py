@@ -59,18 +59,25 @@ def test_extrapolation_by_hand():
 
 
 def test_ties_by_hand():
-    """The worked case: base 0, task vectors (4, −1, 0.1, 3) and (−2, −3, 0.2, 5), density 3/4, weights 1/2 each.
+    """The worked case: base 0, task vectors (4, −1, 0.1, 3) and (−2, −3, 0.2, 5), density 0.7, weights 1/2 each.
 
-    Trimming takes 0.1 and 0.2 away. The sums are (2, −4, 0, 8): signs + − 0 +. Entry 0 averages 4 alone, entry 1
-    averages −1 and −3, entry 3 averages 3 and 5.
+    0.7 of four entries are three: trimming takes 0.1 and 0.2 away. The sums are (2, −4, 0, 8): signs + − 0 +. Entry 0
+    averages 4 alone, entry 1 averages −1 and −3, entry 3 averages 3 and 5.
     """
-    merged = merge([state(4, -1, 0.1, 3), state(-2, -3, 0.2, 5)], [0.5, 0.5], Ties(0.75), base=state(0, 0, 0, 0))
+    merged = merge([state(4, -1, 0.1, 3), state(-2, -3, 0.2, 5)], [0.5, 0.5], Ties(0.7), base=state(0, 0, 0, 0))
     assert merged["w"].tolist() == [4.0, -2.0, 0.0, 4.0]
 
 
 def test_ties_weighs_the_mean_and_scales_it_by_the_sum():
     """Both agree: (3 · 2 + 1 · 6) / (3 + 1) = 3, times the sum of weights 4, on a base of 10."""
     assert merge([state(12), state(16)], [3, 1], Ties(1.0), base=state(10))["w"].tolist() == [22.0]
+
+
+def test_ties_elects_the_sign_by_weight():
+    """3 · 1 − 1 · 2 is above 0, so that 1 stays alone, times the sum of weights 4; equal weights elect −2."""
+    models, base = [state(1), state(-2)], state(0)
+    assert merge(models, [3, 1], Ties(1.0), base=base)["w"].tolist() == [4.0]
+    assert merge(models, [1, 1], Ties(1.0), base=base)["w"].tolist() == [-4.0]
 
 
 def test_ties_keeps_a_single_whole_task_vector():
