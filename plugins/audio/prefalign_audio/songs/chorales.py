@@ -171,14 +171,12 @@ def read_chorales(folder: Path | None = None, grid: Grid = EIGHTHS) -> Chorales:
             score = read_musicxml(file)
             voices = _voices(score)
             tonic, mode = key_of(score, voices)
+            semitones = (_TONICS[mode] - tonic + 6) % 12 - 6
+            songs = list(_phrases(score, voices, semitones, grid, f"bach/{file.stem}", dropped))
         except SongError as error:
             refused[file.name] = str(error)
             continue
-        semitones = (_TONICS[mode] - tonic + 6) % 12 - 6
-        phrases += [
-            Phrase(song, number, mode, split)
-            for song in _phrases(score, voices, semitones, grid, f"bach/{file.stem}", dropped)
-        ]
+        phrases += [Phrase(song, number, mode, split) for song in songs]
     return Chorales(tuple(phrases), len(files), refused, dict(dropped))
 
 

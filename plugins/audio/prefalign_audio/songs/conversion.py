@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from prefalign.interfaces.errors import unknown_name
 from prefalign_audio.songs.errors import SongError
-from prefalign_audio.songs.lyrics import choose_line
+from prefalign_audio.songs.lyrics import first_verse
 from prefalign_audio.songs.score import TEMPO, Part, Score, ScoreError, ScoreNote
 from prefalign_audio.songs.song import Note, Song
 
@@ -78,8 +78,7 @@ def song_of(score: Score, reading: Reading = PLAIN) -> Song:
         raise ScoreError(score.name, "too long", f"{math.ceil(longest)} steps; expected at most {MOST_STEPS}")
     vocal = _vocal(parts, score.name, reading)
     placed = _alone(_placed(vocal, score.name, reading), f"{score.name}, part {vocal.name!r}")
-    line = choose_line(vocal.notes)
-    syllables = {} if line is None else line.syllables
+    syllables = first_verse(vocal.notes)
     others = _others([part for part in parts if part is not vocal], score.name, reading)
     sung = tuple(_note(one, index in syllables) for index, one in enumerate(placed))
     return Song(

@@ -3,52 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from prefalign_audio.songs.score import LyricText, ScoreNote
+from prefalign_audio.songs.score import ScoreNote
 from prefalign_audio.songs.song import Syllable
 
 #: The number of a verse before its first word.
 _VERSE = re.compile(r"^\s*\d+\s*[.)]?\s*")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a lyric.
+def first_verse(notes: Sequence[ScoreNote]) -> dict[int, Syllable]:
+    """The syllables that are sung, by the index of the note that begins each; empty without any.
 
-    Attributes:
-        name: of the line.
-        syllables: by the index of the note that begins each.
-    """
-
-    name: str
-    syllables: Mapping[int, Syllable]
-
-
-def choose_line(notes: Sequence[ScoreNote]) -> Line | None:
-    """The line that is sung: the first of those that have a syllable under the first note that has any; None without.
-
-    Chorales print a second text under what is repeated, and call a single line the second as often as the first.
-    """
-    begun = next((note.lyrics for note in notes if note.lyrics), None)
-    if begun is None:
-        return None
-    name = min((lyric.line for lyric in begun), key=lambda line: (len(line), line))
-    texts = {n: lyric for n, note in enumerate(notes) for lyric in note.lyrics if lyric.line == name}
-    return Line(name, syllables_of(texts))
-
-
-def syllables_of(texts: Mapping[int, LyricText]) -> dict[int, Syllable]:
-    """Syllables with the ends of words, by the keys of `texts`, whose order is that of the song.
+    They are those of the first line that has one under the first note that has any. Chorales print a second text under
+    what is repeated, and call a single line the second as often as the first.
 
     A word ends where its syllable says so, and with the last one. Where the next syllable says something else the first
     one is believed: in the chorales that is right oftener.
     """
-    keys = list(texts)
+    begun = next((note.lyrics for note in notes if note.lyrics), ())
+    line = min((lyric.line for lyric in begun), key=lambda line: (len(line), line), default=None)
+    sung = [(index, lyric) for index, note in enumerate(notes) for lyric in note.lyrics if lyric.line == line]
+    # What is a verse's number and nothing else is none.
+    texts = [(index, text, lyric.syllabic) for index, lyric in sung if (text := clean(lyric.text))]
     return {
-        key: Syllable(clean(text.text), (), text.syllabic in ("single", "end") or key == keys[-1])
-        for key, text in texts.items()
+        index: Syllable(text, (), syllabic in ("single", "end") or number == len(texts))
+        for number, (index, text, syllabic) in enumerate(texts, start=1)
     }
 
 

@@ -20,7 +20,7 @@ from prefalign_audio.songs.errors import SongError
 from prefalign_audio.songs.score import LyricText, Part, Score, ScoreNote, Syllabic
 from prefalign_audio.songs.song import PITCHES
 
-#: What a score may unpack to. The longest of music21's corpus have about 5 MB.
+#: What a score may unpack to. The largest of music21's corpus has 11 MB.
 MOST_BYTES = 64 * 2**20
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prefalign_audio.songs.lyrics import choose_line
+from prefalign_audio.songs.lyrics import first_verse
 from prefalign_audio.songs.score import ScoreError, ScoreNote
 from prefalign_audio.songs.song import Note, Song
 
@@ -78,8 +78,7 @@ def phrase(
         ScoreError: for a phrase that is silent or too long, loses a syllable, or begins in the middle of one.
     """
     start, stop = vocal[0].first, vocal[-1].last
-    line = choose_line([placed.note for placed in vocal])
-    syllables = {} if line is None else line.syllables
+    syllables = first_verse([placed.note for placed in vocal])
     for index, syllable in syllables.items():
         if vocal[index].first == vocal[index].last:
             raise ScoreError(name, "a syllable is shorter than a step", repr(syllable.text))

@@ -98,7 +98,7 @@ def test_phrases_that_are_left_out_are_counted(tmp_path: Path, soprano: str, rea
 def test_lyrics_take_the_first_line_that_begins_with_the_phrase(tmp_path: Path) -> None:
     soprano = (
         note("C4", 2, ("1", "single", "1. eins"), ("2", "single", "2. zwei"))
-        + note("D4", 2, ("2", "single", "da"))
+        + note("D4", 2, ("1", "single", "2."), ("2", "single", "da"))
         + note("E4", 2, ("1", "single", "ist"), fermata=True)
         + note("F4", 2, ("2", "single", "dann"))
         + note("G4", 2, ("1", "single", "nie"), ("2", "single", "so"))
@@ -160,10 +160,13 @@ def test_melodies_are_equal_whatever_is_sung_to_them() -> None:
 
 
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
-    found = read(tmp_path, b"<a>", document({"Piano": [note("C4", 2)]}), chorale(note("G4", 2)))
+    high = chorale(note("G9", 2), note("F#4", 2), "")
+    found = read(tmp_path, b"<a>", document({"Piano": [note("C4", 2)]}), high, chorale(note("G4", 2)))
     assert "no XML" in found.refused["bwv1.xml"]
     assert "no part 'Soprano' with notes; the parts are Piano" in found.refused["bwv2.xml"]
-    assert (found.files, len(found.phrases)) == (3, 1)
+    # G9 is the highest pitch that MIDI knows, and goes up by three semitones to A minor.
+    assert "has pitch 130" in found.refused["bwv3.xml"]
+    assert (found.files, len(found.phrases)) == (4, 1)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SongError, match="no MusicXML files"):
         read_chorales(tmp_path / "empty")

@@ -55,6 +55,17 @@ def test_holds_behind_nothing_or_a_rest_are_rests() -> None:
     assert song.parts["bass"] == (Note(3, 2, 36),)
 
 
+def test_the_codes_of_melismas_begin_behind_those_of_syllables() -> None:
+    song = TOKENS.decode([[0] * 4, [2, 2 + 12, 2 + 13, 2 + 25], [0] * 4])
+    assert song.vocal == (Note(0, 1, 60, True), Note(1, 1, 72, True), Note(2, 1, 60, False), Note(3, 1, 72, False))
+
+
+def test_nothing_sounds_behind_the_end_whatever_the_first_set_is() -> None:
+    tokens = SongTokens(sets=(C_MAJOR,), vocal=(60, 72), bass=(36, 48), registers=(64.0, 68.0))
+    heard = tokens.arrays(np.zeros((1, 3, 2), dtype=np.int64), [1]).pitch_classes
+    assert heard.sum(axis=2).tolist() == [[3, 0]]
+
+
 codes = st.integers(1, 12).flatmap(
     lambda steps: st.tuples(
         *(st.lists(st.integers(0, size - 1), min_size=steps, max_size=steps) for size in TOKENS.sizes)
