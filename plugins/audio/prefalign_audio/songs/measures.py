@@ -205,10 +205,10 @@ def repetition_share(codes: ArrayLike, lengths: ArrayLike, width: int = 4) -> ND
         width: of a window, in steps, at least 1.
     """
     found, stop = np.asarray(codes), np.asarray(lengths)
-    windows = np.lib.stride_tricks.sliding_window_view(found, width, axis=2) if found.shape[2] >= width else None
     count = np.maximum(stop - width + 1, 0)
-    if windows is None:
+    if found.shape[2] < width:
         return np.full(len(found), np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(found, width, axis=2)  # (N, K, W, width)
     flat = np.moveaxis(windows, 2, 1).reshape(len(found), windows.shape[2], -1)
     same = (flat[:, :, None] == flat[:, None]).all(axis=3)
     earlier = np.tril(np.ones(same.shape[1:], dtype=bool), -1)

@@ -176,7 +176,10 @@ class KeyReward(SongReward):
     criteria = ("key", "scale_share", "pitch_variety")
 
     def judge(self, codes: Tensor, lengths: Tensor, asked: Sequence[Conditions]) -> Tensor:
-        """(N, 3): the reward, in [0, 5], and its two shares, in [0, 1]. A song without notes or key has 0 of all."""
+        """(N, 3): the reward, in [0, 5], and its two shares, in [0, 1].
+
+        Silence has 0 of all. A song whose first half is silent is in no key, and has no share of its notes in one.
+        """
         steps = lengths.cpu().numpy()
         arrays = self.tokens.arrays(codes.cpu().numpy(), steps)
         half = np.arange(codes.shape[2]) < np.maximum(steps // 2, 1)[:, None]
