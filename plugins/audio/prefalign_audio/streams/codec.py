@@ -97,7 +97,7 @@ class StreamCodec:
                 weights = _frame_weights(response.segments, codes.shape[1])
             except PrefalignError as error:
                 raise record.error(str(error), f"responses[{index}]") from error
-            finished = not bool(response.arrays.get(UNFINISHED, False))
+            finished = not np.any(response.arrays.get(UNFINISHED, False))
             rows.append(self._row(torch.from_numpy(codes), weights, finished, conditions[id(prompt)]))
         return StreamExample(record, rows)
 

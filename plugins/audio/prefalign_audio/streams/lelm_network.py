@@ -56,6 +56,7 @@ def _decoder(layers: int, base: float) -> dict[str, Any]:
         "num_attention_heads": 12,
         "num_key_value_heads": 12,
         "max_position_embeddings": 10_000,
+        "rms_norm_eps": 1.0e-5,
         "rope_parameters": {"rope_type": "default", "rope_theta": base},
     }
 
@@ -87,8 +88,8 @@ class LeLM(PreTrainedModel):
         sizes = [count + 2 for count in config.codes]
         self.mixed_embedding = nn.Embedding(sizes[0], wide)
         self.part_embeddings = nn.ModuleList(nn.Embedding(size, narrow) for size in sizes[1:])
-        self.mixed_condition = nn.Embedding(config.condition_ids, wide, padding_idx=0)
-        self.part_condition = nn.Embedding(config.condition_ids, narrow, padding_idx=0)
+        self.mixed_condition = nn.Embedding(config.condition_ids, wide)
+        self.part_condition = nn.Embedding(config.condition_ids, narrow)
         self.fusion = nn.Sequential(nn.Linear(narrow + wide, narrow), nn.GELU(), nn.Linear(narrow, narrow))
         self.mixed_head = nn.Linear(wide, sizes[0], bias=False)
         self.part_heads = nn.ModuleList(nn.Linear(narrow, size, bias=False) for size in sizes[1:])
@@ -99,9 +100,6 @@ class LeLM(PreTrainedModel):
             nn.init.normal_(module.weight, std=0.02)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-                with torch.no_grad():
-                    module.weight[module.padding_idx].zero_()
 
     def get_input_embeddings(self) -> nn.Module:
         """The embedding of the mixed stream, behind which adapters ask for gradients."""
@@ -161,7 +159,11 @@ class LeLM(PreTrainedModel):
 
 
 def _behind(condition: Tensor | None, table: nn.Embedding, streams: Tensor) -> Tensor:
-    return streams if condition is None else torch.cat([table(condition).sum(2).to(streams.dtype), streams], dim=1)
+    if condition is None:
+        return streams
+    # Whatever the table holds for 0, places of different widths meet in a batch.
+    said = table(condition) * (condition != 0).unsqueeze(-1)
+    return torch.cat([said.sum(2).to(streams.dtype), streams], dim=1)
 
 
 def _cache_argument(decoder: nn.Module) -> str:

@@ -89,6 +89,8 @@ class StreamPolicy(Policy):
             raise PrefalignError("stream_weights are all 0, so that nothing would be scored")
         if lora is not None and trained is not None:
             raise PrefalignError("lora trains an adapter only: leave trained out, or lora")
+        if trained == []:
+            raise PrefalignError("trained names no group, so that nothing would be trained; leave it out to train all")
         self.family, self.trained, self.frozen, self.lora = model, trained, frozen or [], lora
         self.gradient_checkpointing, self.chunk_size, self.init_seed = gradient_checkpointing, chunk_size, init_seed
         self.codec = StreamCodec(model.layout, model.conditioner, max_frames)
@@ -98,7 +100,7 @@ class StreamPolicy(Policy):
         """Load or build the weights, freeze what is not trained, add the adapter.
 
         Raises:
-            PrefalignError: for groups that the family does not have, and weights of other songs or prompts.
+            PrefalignError: for groups that the family does not have, and weights that have learnt other prompts.
         """
         if self._configured:
             return
@@ -129,7 +131,7 @@ class StreamPolicy(Policy):
                 parameter.requires_grad_(False)
 
     def _check_saved(self) -> None:
-        """Refuse prompts or songs that are encoded otherwise than those which saved weights have learnt."""
+        """Refuse prompts that are encoded otherwise than those which saved weights have learnt."""
         source = getattr(self.family, "source", None)
         file = Path(source) / STREAMS_FILE if isinstance(source, str) else None
         if file is None or not file.is_file():
@@ -232,6 +234,7 @@ class StreamPolicy(Policy):
         """Write each song on by at most `units` frames; see `Policy.extend`.
 
         Every call begins by reading what stands, so that a search pays each frame as often as it goes on behind it.
+        What stands is kept as it is. The last frames of streams that lag were then written before the others went on.
         """
         given = [None if one is None else torch.from_numpy(self.codec.codes(one)) for one in begun]
         lengths = [0 if codes is None else codes.shape[1] for codes in given]

@@ -29,7 +29,7 @@ class SamplingSettings:
         guidance: scale g of u + g (c − u) between the negative prompt's logits u and the prompt's c; 1 for none. LeVo
             takes 1.5.
         repetition_penalty: divides the positive logits (and multiplies the negative ones) of a stream's latest codes;
-            1 for none. LeVo takes 1.1.
+            1 for none (CTRL, arXiv 1909.05858 section 4.1). LeVo takes 1.1, and divides logits of either sign by it.
         repetition_frames: how many frames back that reaches. LeVo takes 50.
 
     Raises:
@@ -46,7 +46,9 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         counts = [self.top_k] if isinstance(self.top_k, int) else list(self.top_k)
-        if not (self.temperature > 0 and min(counts) >= 0 and self.guidance >= 0 and self.repetition_penalty > 0):
+        if not (
+            self.temperature > 0 and min(counts, default=-1) >= 0 and self.guidance >= 0 and self.repetition_penalty > 0
+        ):
             raise PrefalignError(
                 f"expected temperature and repetition_penalty > 0, top_k and guidance of at least 0; got {self}"
             )
@@ -94,8 +96,7 @@ def draw(
     if not isinstance(settings.top_k, int) and len(settings.top_k) != layout.pattern.streams:
         raise PrefalignError(f"expected one top_k for each of {layout.pattern.streams} streams, got {settings.top_k}")
     device = next(model.network.parameters()).device
-    # One frame more than a song has, for its end.
-    steps = layout.pattern.steps(settings.max_frames + (layout.end is not None))
+    steps = layout.pattern.steps(settings.max_frames)
     state = model.begin(condition, steps)
     writer = _Writer(model, settings, generator, begun, device)
     ids = torch.tensor(layout.start, device=device).expand(count, -1)
@@ -107,7 +108,7 @@ def draw(
 
 
 class _Writer:
-    """The songs while they are written: (N, K, T + 1) codes, and the frame in which each song ends."""
+    """The songs while they are written: (N, K, T) codes, and the frame in which each song ends."""
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class _Writer:
     ) -> None:
         self.layout, self.settings, self.generator = model.layout, settings, generator
         count, streams, frames = len(begun), model.layout.pattern.streams, settings.max_frames
-        self.codes = torch.zeros(count, streams, frames + 1, dtype=torch.long, device=device)
+        self.codes = torch.zeros(count, streams, frames, dtype=torch.long, device=device)
         # Frames that are given; no song may end inside them.
         self.given = torch.zeros(count, dtype=torch.long, device=device)
         for row, codes in enumerate(begun):

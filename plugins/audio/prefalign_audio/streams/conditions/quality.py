@@ -7,6 +7,7 @@ lowest in the place of the empty prompt.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from prefalign.interfaces import PrefalignError, Prompt, unknown_name
@@ -36,10 +37,12 @@ def levels(scores: Sequence[float]) -> list[str]:
     """The level of each score by its rank: equal fifths, equal scores share a level.
 
     Raises:
-        PrefalignError: for fewer scores than levels.
+        PrefalignError: for fewer scores than levels, and for scores that are no numbers.
     """
     if len(scores) < len(QUALITY):
         raise PrefalignError(f"expected at least {len(QUALITY)} scores to tell {len(QUALITY)} levels apart")
+    if not all(map(math.isfinite, scores)):
+        raise PrefalignError("expected finite scores: NaN and infinity have no rank")
     ordered = sorted(scores)
     place = {score: index for index, score in reversed(list(enumerate(ordered)))}
     return [QUALITY[place[score] * len(QUALITY) // len(ordered)] for score in scores]

@@ -55,16 +55,22 @@ class SongConditions(Conditioner):
         """How many ids there are."""
         return len(self.words)
 
+    @property
+    def _phonemes(self) -> list[str]:
+        return self.words[self._ids[WORD_END] + 1 :]
+
     def encode(self, prompt: Prompt) -> dict[str, Tensor]:
         """`ids` (P, G), padded with 0.
 
         Raises:
             PrefalignError: for conditions that are not known, values that are none, and phonemes that the model has not
-                met, with near ones.
+                met, with near ones; for text and media, which it does not read.
         """
         for name in prompt.conditions:
             if name != "syllables" and name not in TAGS:
                 raise unknown_name("condition", name, (*TAGS, "syllables"))
+        if prompt.text or prompt.messages or prompt.media:
+            raise PrefalignError("the model reads conditions only; expected a prompt without text, messages and media")
         asked_quality(prompt)
         places = []
         for name, values in TAGS.items():
@@ -79,14 +85,15 @@ class SongConditions(Conditioner):
         return {"ids": torch.tensor([[*place, *[0] * (width - len(place))] for place in places])}
 
     def _syllable(self, syllable: Any, number: int) -> list[int]:
-        if not isinstance(syllable, Mapping) or not syllable.get("phonemes"):
+        phonemes = syllable.get("phonemes") if isinstance(syllable, Mapping) else None
+        if not isinstance(phonemes, Sequence) or isinstance(phonemes, str) or not phonemes:
             raise PrefalignError(f"syllables[{number}]: expected a mapping with phonemes, a list of at least one")
-        phonemes = syllable["phonemes"]
-        for phoneme in phonemes:
-            if phoneme not in self._ids:
-                known = self.words[self._ids[WORD_END] + 1 :]
-                raise unknown_name(f"syllables[{number}]: phoneme", str(phoneme), known)
-        return [self._ids[phoneme] for phoneme in phonemes] + [self._ids[WORD_END]] * bool(syllable.get("ends_word"))
+        ids = [self._ids.get(str(phoneme), 0) for phoneme in phonemes]
+        for phoneme, found in zip(phonemes, ids, strict=True):
+            # Tags and marks have ids too, and are no phonemes.
+            if found <= self._ids[WORD_END]:
+                raise unknown_name(f"syllables[{number}]: phoneme", str(phoneme), self._phonemes)
+        return ids + [self._ids[WORD_END]] * bool(syllable.get("ends_word"))
 
     def collate(self, encoded: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """`ids` (C, P, G) and `mask` (C, P), padded on the left so that all conditions end at the same place."""
@@ -110,7 +117,7 @@ class SongConditions(Conditioner):
 
     def files(self) -> dict[str, str]:
         """The vocabulary."""
-        return {VOCABULARY_FILE: _text(self.words[self._ids[WORD_END] + 1 :])}
+        return {VOCABULARY_FILE: _text(self._phonemes)}
 
 
 def write_vocabulary(prompts: Iterable[Prompt], path: Path) -> None:

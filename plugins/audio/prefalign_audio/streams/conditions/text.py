@@ -39,8 +39,13 @@ class TextConditions(Conditioner):
         """`ids` (P, 1).
 
         Raises:
-            PrefalignError: for conditions that are not known or no text, and for too many tokens.
+            PrefalignError: for conditions that are not known or no text, a description twice, chat turns and media, and
+                for too many tokens.
         """
+        if prompt.messages or prompt.media:
+            raise PrefalignError("the model reads text only; expected a prompt without chat turns and media")
+        if prompt.text and prompt.conditions.get("description"):
+            raise PrefalignError("the prompt is described twice, by its text and by the condition 'description'")
         for name, value in prompt.conditions.items():
             if name not in _KNOWN:
                 raise unknown_name("condition", name, _KNOWN)

@@ -77,6 +77,11 @@ class LeLMModel(StreamModel):
             self.network = self.network if dtype == "auto" else self.network.to(dtype)
         self.network.train()
 
+    @property
+    def _plain(self) -> Any:
+        """The network without peft's wrapper, whose inputs have other names; an adapter's layers are inside."""
+        return getattr(self.network, "get_base_model", lambda: self.network)()
+
     def condition(self, inputs: Mapping[str, Tensor]) -> Condition:
         """The condition's ids, which each decoder embeds for itself."""
         return dict(inputs)
@@ -85,18 +90,18 @@ class LeLMModel(StreamModel):
         self, ids: Tensor, present: Tensor, condition: Condition, streams: Sequence[int]
     ) -> dict[int, tuple[Tensor, Callable[[Tensor], Tensor]]]:
         """Hidden states of the wanted streams; the parts share theirs."""
-        network: Any = self.network
+        network = self._plain
         mixed, parts = network(ids[:, :, :-1], present[:, :-1], condition["ids"], condition["mask"], parts=any(streams))
         return {k: (mixed if k == 0 else parts, network.head(k)) for k in streams}
 
     def begin(self, condition: Condition, steps: int) -> Any:
         """Empty caches; the condition enters with the first step."""
-        config = [self.network.mixed.config, self.network.parts.config]
+        config = [self._plain.mixed.config, self._plain.parts.config]
         return {"cache": tuple(DynamicCache(config=one) for one in config), "condition": condition, "steps": 0}
 
     def step(self, state: Any, ids: Tensor, choose: Choose) -> Tensor:
         """The next ids of all streams, which one pass of both decoders predicts."""
-        network: Any = self.network
+        network = self._plain
         condition, first = state["condition"], state["steps"] == 0
         state["steps"] += 1
         present = torch.ones(len(ids), state["steps"], dtype=torch.bool, device=ids.device)
