@@ -116,6 +116,12 @@ def test_the_vocabulary_is_what_the_songs_have() -> None:
     assert tokens.registers == pytest.approx((66.0, 66.0))
 
 
+def test_silence_has_the_first_class_and_no_other() -> None:
+    resting = Song(length=9, vocal=(Note(0, 1, 60),), parts={"bass": (Note(1, 1, 40),)})
+    assert SongTokens.build([resting]).sets == (0, 1 << 0, 1 << 4)
+    assert SongTokens.build([small_song()]).sets[0] == 0
+
+
 def test_registers_are_thirds_of_the_training_songs() -> None:
     songs = [Song(length=1, vocal=(Note(0, 1, pitch),), parts={"bass": (Note(0, 1, 40),)}) for pitch in range(60, 69)]
     tokens = SongTokens.build(songs)
