@@ -14,7 +14,13 @@ from prefalign.evaluation.pareto import mean_and_deviation, non_dominated
 from prefalign_audio.commands.pareto_points import KINDS, Point, Points
 
 # Colours that stay apart for colour-blind readers, and a marker each for those who print in grey.
-_STYLES = {"base": ("#000000", "s"), "single": ("#0072b2", "o"), "merge": ("#d55e00", "D"), "rival": ("#009e73", "^")}
+_STYLES = {
+    "base": ("#000000", "s"),
+    "single": ("#0072b2", "o"),
+    "merge": ("#d55e00", "D"),
+    "rival": ("#009e73", "^"),
+    "control": ("#cc79a7", "v"),
+}
 _REAL = "#666666"
 _NAMED = 24  # more points than this are numbered in the picture and named in the table only
 

@@ -21,6 +21,7 @@ KINDS = {
     "single": "single criteria",
     "merge": "merges",
     "rival": "rival recipes",
+    "control": "controls",
     "real": "real data",
 }
 FILE = "points.json"

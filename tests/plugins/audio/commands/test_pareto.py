@@ -146,7 +146,7 @@ def test_the_picture_is_a_thousand_pixels_wide(tmp_path, axes, count):
     """For any number of axes, and for more points than its key can name."""
     draw = np.random.default_rng(0)
     names = [f"axis {i}" for i in range(axes)]
-    kinds = ["base", *["single", "merge", "rival", "real"] * count][:count]
+    kinds = ["base", *["single", "merge", "rival", "control", "real"] * count][:count]
     points = [
         {
             "name": f"p{i}",
