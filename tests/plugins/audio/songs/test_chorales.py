@@ -10,7 +10,6 @@ from prefalign.data.cache import cache_folder
 from prefalign_audio.songs import chorales as module
 from prefalign_audio.songs.chorales import Chorales, chorale_number, load_chorales, melody, read_chorales
 from prefalign_audio.songs.errors import SongError
-from prefalign_audio.songs.lyrics import clean, spelling
 from prefalign_audio.songs.song import Note, Song
 
 
@@ -194,17 +193,6 @@ def test_read_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (kept,) = (cache_folder() / "chorales").glob("*/chorales.json")
     kept.write_text(json.dumps({"phrases": [[{}]]}))
     assert [p.chorale for p in load_chorales().phrases] == ["2"]
-
-
-def test_texts() -> None:
-    assert [clean(text) for text in ("1. Was", "2) Ich", "er -", "– i_", "Gna-", "ge-ben")] == [
-        *("Was", "Ich", "er", "i", "Gna", "ge-ben"),
-    ]
-    # Both the modern spelling and the letters of two syllables.
-    assert [spelling(text, "de") for text in ("Noth!", "Gott", "heit", "ſcheh’n", "Thau")] == [
-        *("Not", "Gott", "heit", "schehn", "Tau"),
-    ]
-    assert spelling("thou", "en-us") == "thou"
 
 
 @pytest.fixture(scope="module")
