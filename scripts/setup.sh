@@ -46,6 +46,9 @@ say "installing liger-kernel for the oracle tests, without triton (1 GB), which 
 say "installing the soundfont synthesiser of the sound demonstration, without the audio device it can play on"
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps 'tinysoundfont==0.3.7'
 
+say "installing the weights of Basic Pitch, without TensorFlow, which they do not need"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps 'basic-pitch==0.4.0'
+
 # The published torchaudio is built for CUDA; beside a CPU build of torch it cannot be imported until this has run.
 "$venv/bin/python" -m prefalign.cli.main audio repair-torchaudio
 
