@@ -186,9 +186,10 @@ def _described(method: Method) -> dict[str, Any]:
 
 
 def _hashed(checkpoint: Checkpoint) -> dict[str, Any]:
-    # The name alone: a path tells of one machine, and the hashes say which weights they were.
+    # A whole path tells of one machine, and the hashes say which weights they were.
     hashes = {name: content_hash(file.path) for name, file in checkpoint.files.items()}
-    return {"name": checkpoint.folder.resolve().name, "sha256": hashes}
+    folder = checkpoint.folder
+    return {"name": folder.name if folder.is_absolute() else folder.as_posix(), "sha256": hashes}
 
 
 def _write_text(path: Path, text: str) -> None:
