@@ -79,7 +79,7 @@ def test_a_phrase_that_begins_between_steps_begins_with_the_next(tmp_path: Path)
 @pytest.mark.parametrize(
     ("soprano", "reason"),
     [
-        (note("C4", 50), "longer than 24 steps"),
+        (note("C4", 25), "longer than 24 steps"),
         (note("C4", 4) + note("D4", 4, ("1", "single", "ja")), "it begins inside a syllable"),
         (
             note("C4", 1, ("1", "single", "ja")) + note("D4", 1, ("1", "single", "ja")),
@@ -92,6 +92,10 @@ def test_phrases_that_are_left_out_are_counted(tmp_path: Path, soprano: str, rea
     divisions = 4 if "shorter" in reason else 2
     data = chorale(soprano, note("C3", 2), "").replace(b"<divisions>2", b"<divisions>%d" % divisions)
     assert read(tmp_path, data).dropped == {reason: 1}
+
+
+def test_the_longest_phrase_has_24_steps(tmp_path: Path) -> None:
+    assert read(tmp_path, chorale(note("C4", 24))).phrases[0].song.length == 24
 
 
 def test_lyrics_take_the_first_line_that_begins_with_the_phrase(tmp_path: Path) -> None:
