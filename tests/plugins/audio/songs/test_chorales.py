@@ -42,8 +42,10 @@ def test_phrases_end_at_fermatas_and_are_transposed(tmp_path: Path) -> None:
         + note(None, 2)
         + note("D5", 4, ("1", "single", "du"))
     )
-    found = read(tmp_path, chorale(soprano, note("G3", 3) + note("F#3", 3) + note("G3", 4)))
+    chord = note("D4", 3) + note("G3", 3, chord=True)
+    found = read(tmp_path, chorale(soprano, chord + note("F#3", 3) + note("G3", 4)))
     one, two = (phrase.song for phrase in found.phrases)
+    # Of the bass's chord the lower note is kept.
     # G major to C major: up by five semitones; the rest between the phrases belongs to none.
     assert one.vocal == (Note(0, 2, 72, True), Note(2, 1, 74, True), Note(3, 1, 76, False))
     assert one.parts["bass"] == (Note(0, 3, 60), Note(3, 1, 59))
@@ -123,6 +125,9 @@ def test_keys(tmp_path: Path) -> None:
     assert mode("A3", minor, "C3", "C3", "G3") == ("minor", 0)
     # Signed A minor, ends on E, and A minor fits best: a Phrygian close.
     assert mode("E3", minor, "A3", "A3", "A3", "C3", "A3", "C3") == ("minor", 0)
+    # Signed D minor, which all of it fits, and ends on its dominant: down by five all the same.
+    flat = "<key><fifths>-1</fifths><mode>minor</mode></key>"
+    assert mode("A3", flat, "D3", "D3", "F3", "D3", "F3", "D3") == ("minor", -5)
     # Signed A minor, all of D minor and ends on D: up from D to A, down by five.
     assert mode("D3", minor, "D3", "F3", "A3", "D3", "A3", "D3", "F3") == ("minor", -5)
 
