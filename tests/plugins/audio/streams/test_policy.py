@@ -139,11 +139,16 @@ def test_collision_and_entropy_are_those_of_the_full_softmax():
 
 
 def test_chunks_change_nothing():
+    """And no more logits than a chunk's exist at once."""
     found = []
     for size in (2, 1024):
-        policy = policy_of(chunk_size=size)
+        policy, rows = policy_of(chunk_size=size), []
+        for k in range(3):
+            head = policy.family.network.head(k)
+            head.register_forward_hook(lambda _module, given, _out, rows=rows: rows.append(len(given[0])))
         logps = policy.scores(batch_of(policy)).logps
         logps.sum().backward()
+        assert 0 < max(rows) <= size
         found.append((logps.detach(), policy.family.network.fusion[0].weight.grad))
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(*found, strict=True))
 
