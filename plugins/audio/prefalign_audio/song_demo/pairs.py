@@ -9,13 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from prefalign.data.build import derive_seed, run_stages
-from prefalign.data.stages import BestWorst
 from prefalign.interfaces import Pair, PreferenceRecord, Stage
 from prefalign_audio.builders.cross_pairs import CrossPairs
+from prefalign_audio.builders.gaps import GapPairs
 from prefalign_audio.builders.mixed import MixedPairs, RankSumBestWorst
 
 #: The scores that pairs are made of; higher is better in all of them.
 SCORES = ("lyric", "prompt", "musicality")
+
+#: Most pairs of a criterion. A run that meets a pair a dozen times learns it by heart.
+MOST = 3000
 
 
 def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict[str, list[PreferenceRecord]]:
@@ -30,9 +33,9 @@ def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict
         seed: of the coins.
     """
     single: dict[str, Stage] = {
-        "lyric": BestWorst("lyric", min_gap=0.1),
-        "prompt": BestWorst("prompt", min_gap=0.25),
-        "musicality": BestWorst("musicality", min_gap=gap),
+        "lyric": GapPairs("lyric", 0.1),
+        "prompt": GapPairs("prompt", 0.25),
+        "musicality": GapPairs("musicality", gap),
     }
     rules: dict[str, Stage] = {
         **single,
@@ -40,8 +43,16 @@ def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict
         "rank_sum": RankSumBestWorst(SCORES),
         "cross": CrossPairs(list(itertools.combinations(SCORES, 2)), _limits(judged)),
     }
-    sets = {name: list(run_stages(judged, [rule], seed)) for name, rule in rules.items()}
+    sets = {
+        name: _some(run_stages(judged, [rule], seed), MOST * (1 if name in single else len(single)), seed)
+        for name, rule in rules.items()
+    }
     return {**sets, "coin": by_coin(sets["mixed"], seed)}
+
+
+def _some(pairs: Iterable[PreferenceRecord], most: int, seed: int) -> list[PreferenceRecord]:
+    """At most so many of the pairs, drawn without regard to their order."""
+    return sorted(pairs, key=lambda pair: derive_seed(seed, "kept", pair.id))[:most]
 
 
 def _limits(judged: Iterable[PreferenceRecord]) -> dict[str, float]:

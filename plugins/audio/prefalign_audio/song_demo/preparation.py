@@ -46,8 +46,8 @@ class Plan:
     labels: int = 3
     mixed_steps: int = 400
     part_steps: int = 400
-    prompts: int = 500
-    candidates: int = 4
+    prompts: int = 700
+    candidates: int = 8
     validation: int = 150
     validation_songs: int = 2
     evaluation_songs: int = 3
