@@ -72,6 +72,10 @@ def test_mode_from_steps_and_from_weights():
     asked = [{"mode": "major"}, {"mode": "minor"}, {}]
     assert mode_agreement([c_major] * 3, asked)[:2].tolist() == [1, 0]
     assert np.isnan(mode_agreement([c_major] * 3, asked)[2])
+    # G major and A minor, keys 7 and 21.
+    others = [np.roll(c_major, 7), [2, 0, 1, 0, 2, 1, 0, 1, 0, 3, 0, 1]]
+    assert mode_agreement(others, [{"mode": "major"}, {"mode": "minor"}]).tolist() == [1, 1]
+    assert mode_agreement(others, [{"mode": "minor"}, {"mode": "major"}]).tolist() == [0, 0]
     steps = (np.arange(3)[:, None] < c_major)[None]
     assert mode_agreement(steps, [{"mode": "major"}]).tolist() == [1]
     # What sounds in no key is in no mode.
