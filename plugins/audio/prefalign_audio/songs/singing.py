@@ -167,21 +167,30 @@ def held(spoken: Spoken, pitch: float, frames: int, *, opens: bool, closes: bool
     source, target = RATE / spoken.hertz, RATE / pitch  # frames of a period
     out = torch.arange(math.ceil(frames / target) + 2, dtype=torch.float64) * target  # where each grain is laid
     wanted = _source_frames(spoken.nucleus, out, frames, opens, closes)
-    # Grains are taken whole periods apart, so that all have the same phase.
+    # Grains are taken whole periods apart, so that all have the same phase; between two of them both are mixed, since a
+    # vowel that moved in steps would rattle.
     first = wanted[0]
-    taken = first + ((wanted - first) / source).round() * source
+    periods = (wanted - first) / source
+    taken, share = first + periods.floor() * source, periods.frac()[:, None]
     reach = math.ceil(target)
     laid = out.round().long()[:, None] + torch.arange(-reach, reach + 1)  # (grains, 2 reach + 1) frames of the result
     offset = laid - out[:, None]
     # Hann windows one period apart add up to 1.
     weight = 0.5 * (1 + torch.cos(math.pi * offset / target)) * (offset.abs() < target)
-    place = (taken[:, None] + offset).clamp(0, len(spoken.samples) - 1.001)
-    below, samples = place.long(), spoken.samples.double()
-    grains = weight * torch.lerp(samples[below], samples[below + 1], place - below)
+    place = taken[:, None] + offset
+    grains = weight * torch.lerp(_between(spoken.samples, place), _between(spoken.samples, place + source), share)
     inside = (laid >= 0) & (laid < frames)
     sound = torch.zeros(frames, dtype=torch.float64).index_add_(0, laid[inside], grains[inside])
     last = int((out < frames).sum()) - 1
-    return sound.float(), int((taken[last] + frames - out[last]).round())
+    nearest = first + periods[last].round() * source
+    return sound.float(), int((nearest + frames - out[last]).round())
+
+
+def _between(samples: Tensor, place: Tensor) -> Tensor:
+    """float64 values at places between samples, by straight lines; the first and the last one go on beyond the ends."""
+    place = place.clamp(0, len(samples) - 1.001)
+    below = place.long()
+    return torch.lerp(samples[below].double(), samples[below + 1].double(), place - below)
 
 
 def _source_frames(nucleus: tuple[int, int], out: Tensor, frames: int, opens: bool, closes: bool) -> Tensor:
