@@ -31,6 +31,8 @@ def test_consonants_go_where_the_syllables_alone_have_them() -> None:
     # In the word a consonant may be voiced that is not when the syllable stands alone.
     assert split("l i b ə n", "l i p", "ə n") == ["l i b", "ə n"]
     assert split("l i b ə n", "l i", "b e n") == ["l i", "b ə n"]
+    # Which consonant it is decides, where there are as many on either side.
+    assert split("a s a", "a s", "t a") == ["a s", "a"]
 
 
 def test_a_consonant_that_fits_neither_side_begins_the_later_syllable() -> None:
