@@ -28,7 +28,7 @@ class Arm:
     title: str
     pairs: str
     kind: str = "single"
-    steps: int = 250
+    steps: int = 400
     objective: Mapping[str, Any] | None = None
 
 
@@ -36,10 +36,10 @@ ARMS: dict[str, Arm] = {
     "lyric": Arm("DPO, lyric", "lyric"),
     "prompt": Arm("DPO, prompt", "prompt"),
     "musicality": Arm("DPO, musicality", "musicality"),
-    "mixed": Arm("one run, all pairs mixed", "mixed", "rival", 750),
-    "rank_sum": Arm("one run, best against worst by sum of ranks", "rank_sum", "rival", 750),
-    "cross": Arm("one run, pairs that agree on two criteria", "cross", "rival", 750),
-    "coin": Arm("one run, all pairs, chosen by a coin (control)", "coin", "control", 750),
+    "mixed": Arm("one run, all pairs mixed", "mixed", "rival", 1200),
+    "rank_sum": Arm("one run, best against worst by sum of ranks", "rank_sum", "rival", 1200),
+    "cross": Arm("one run, pairs that agree on two criteria", "cross", "rival", 1200),
+    "coin": Arm("one run, all pairs, chosen by a coin (control)", "coin", "control", 1200),
 }
 
 

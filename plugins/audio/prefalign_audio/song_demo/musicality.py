@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from prefalign.data.build import derive_seed
-from prefalign_audio.builders.precision import PrecisionThreshold, threshold_for_precision
+from prefalign_audio.builders.precision import threshold_for_precision
 from prefalign_audio.song_demo.judging import Scorer, flat, sample
 from prefalign_audio.song_demo.world import Item, World
-from prefalign_audio.songs.corruptions import corrupt
-from prefalign_audio.songs.musicality import Songs, ensure_disjoint, train_musicality
+from prefalign_audio.songs.musicality import Songs, comparisons, ensure_disjoint, train_musicality
 from prefalign_audio.songs.rewards import stacked
 from prefalign_audio.songs.scorer import SongScorer
 from prefalign_audio.streams.codec import CODES
@@ -22,12 +21,6 @@ from prefalign_audio.streams.policy import StreamPolicy
 
 #: Share of comparisons that the reward must decide rightly beyond the pairs' gap (LeVo, third strategy).
 PRECISION = 0.8
-
-#: The smallest gap, in nats: of pairs that are closer the reward would say itself that it is nearly a coin.
-LEAST_GAP = 1.0
-
-#: Phrases of a half that its scorer does not learn from, on which the gap is chosen.
-CALIBRATION = 100
 
 
 @dataclass(frozen=True)
@@ -59,34 +52,26 @@ def train_judges(folder: Path, world: World, policy: StreamPolicy, seed: int, lo
         place, mine = folder / name, derive_seed(seed, name)
         if not place.is_dir():
             log(f"training the {name} of musicality")
-            items = half[:-CALIBRATION]
             scorer = train_musicality(
-                stacked([item.codes for item in items]),
+                stacked([item.codes for item in half]),
                 world.tokens,
                 seed=mine % 2**32,
                 architecture=architecture,
-                sampled=_sampled(policy, items, mine),
+                sampled=_sampled(policy, half, mine),
             )
             scorer.save_pretrained(place)
         scorers.append(SongScorer.from_pretrained(place))
     reward, judge = scorers
     ensure_disjoint(reward, judge)
-    trusted = _threshold(reward, world.halves()[0][-CALIBRATION:], policy, seed)
+    # Songs of the base that the reward has not met: it shall judge such.
+    songs = _sampled(policy, world.halves()[0], derive_seed(seed, "trusted"))
+    rng = np.random.default_rng(derive_seed(seed, "spoiled"))
+    trusted = threshold_for_precision(*comparisons(reward, songs, rng), wanted=PRECISION)
     facts = {"reward": reward.accuracy, "judge": judge.accuracy, "trusted": asdict(trusted)}
-    return Judges(reward.score, judge.score, max(trusted.gap, LEAST_GAP), facts)
+    return Judges(reward.score, judge.score, trusted.gap, facts)
 
 
 def _sampled(policy: StreamPolicy, items: Sequence[Item], seed: int) -> Songs:
     """A song of the policy to the prompt of each phrase."""
     songs = flat(sample(policy, [item.prompt for item in items], 1, seed))
     return stacked([song.arrays[CODES] for song in songs])
-
-
-def _threshold(scorer: SongScorer, items: Sequence[Item], policy: StreamPolicy, seed: int) -> PrecisionThreshold:
-    """From which gap on the scorer is right often enough, on phrases that it has not learnt from, each against itself
-    spoiled and against a song of the policy."""
-    real = stacked([item.codes for item in items])
-    spoiled, _ = corrupt(*real, scorer.tokens, np.random.default_rng(derive_seed(seed, "spoiled")))
-    worse = [scorer.score(spoiled, real[1]), scorer.score(*_sampled(policy, items, derive_seed(seed, "trusted")))]
-    ahead = np.concatenate([scorer.score(*real) - found for found in worse])
-    return threshold_for_precision(np.abs(ahead), ahead > 0, PRECISION)

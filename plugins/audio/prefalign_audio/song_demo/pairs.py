@@ -9,23 +9,24 @@ from dataclasses import replace
 import numpy as np
 
 from prefalign.data.build import derive_seed, run_stages
+from prefalign.data.stages import BestWorst
 from prefalign.interfaces import Pair, PreferenceRecord, Stage
 from prefalign_audio.builders.cross_pairs import CrossPairs
-from prefalign_audio.builders.gaps import GapPairs
 from prefalign_audio.builders.mixed import MixedPairs, RankSumBestWorst
 
 #: The scores that pairs are made of; higher is better in all of them.
 SCORES = ("lyric", "prompt", "musicality")
 
 #: Most pairs of a criterion. A run that meets a pair a dozen times learns it by heart.
-MOST = 3000
+MOST = 5000
 
 
 def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict[str, list[PreferenceRecord]]:
     """Preferences by the name of their set.
 
-    The gaps are HeartMuLa's for the lyric (a phoneme error rate lower by more than 0.1), one of mode and register for
-    the prompt, and for musicality what its judge was trusted from.
+    On one criterion the best of a prompt's songs wins over each of the others that is far enough behind. The gaps are
+    HeartMuLa's for the lyric (a phoneme error rate lower by more than 0.1), one of mode and register for the prompt,
+    and for musicality what its judge was trusted from.
 
     Args:
         judged: candidates with their scores.
@@ -33,9 +34,9 @@ def pair_sets(judged: Sequence[PreferenceRecord], gap: float, seed: int) -> dict
         seed: of the coins.
     """
     single: dict[str, Stage] = {
-        "lyric": GapPairs("lyric", 0.1),
-        "prompt": GapPairs("prompt", 0.25),
-        "musicality": GapPairs("musicality", gap),
+        "lyric": BestWorst("lyric", min_gap=0.1, losers="all"),
+        "prompt": BestWorst("prompt", min_gap=0.25, losers="all"),
+        "musicality": BestWorst("musicality", min_gap=gap, losers="all"),
     }
     rules: dict[str, Stage] = {
         **single,
