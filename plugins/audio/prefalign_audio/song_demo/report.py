@@ -45,13 +45,13 @@ def title(name: str) -> str:
     """What a point is called."""
     if name in ARMS:
         return ARMS[name].title
-    return {"base": "supervised base", "real": "real phrases", **_MERGES}[name]
+    return {"base": "supervised base", "real": "real phrases", "best_of_8": "base, best of 8", **_MERGES}[name]
 
 
 def _kind(name: str) -> str:
     if name in ARMS:
         return ARMS[name].kind
-    return name if name in ("base", "real") else "merge"
+    return {"base": "base", "real": "real", "best_of_8": "rival"}.get(name, "merge")
 
 
 def table(results: Results) -> str:

@@ -8,17 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from prefalign.data.build import derive_seed
-from prefalign.interfaces import Prompt, Response, unknown_name
+from prefalign.inference.best_of_n import BestOfN
+from prefalign.interfaces import Prompt, Response, Reward, unknown_name
 from prefalign.merging import loaded
+from prefalign.rewards.combine import Weighted
 from prefalign_audio.song_demo.arms import ARMS, CRITERIA, train
 from prefalign_audio.song_demo.judging import Scorer, flat, means, measure, sample
 from prefalign_audio.song_demo.merges import FIXED, Chosen, choose, merged
 from prefalign_audio.song_demo.preparation import Plan, Prepared, open_policy, prepare
 from prefalign_audio.song_demo.world import World
+from prefalign_audio.songs.rewards import LyricReward, MusicalityReward, PromptReward
 from prefalign_audio.streams.codec import CODES
 from prefalign_audio.streams.policy import StreamPolicy
 
@@ -54,6 +58,8 @@ def run_seed(
     base = load_file(folder / "base" / "export" / "model.safetensors")
     results = {"real": bench.real(), "base": bench.figures("base", base)}
     log("base: " + shown(results["base"]))
+    results["best_of_8"] = bench.best_of(8)
+    log("best of 8: " + shown(results["best_of_8"]))
     models: dict[str, dict[str, Tensor]] = {}
     for name in names:
         seconds = train(name, folder, world.words, seed)
@@ -117,6 +123,38 @@ class Bench:
         with loaded(self.policy.family.network, [state], [1.0]):
             songs = sample(self.policy, prompts, self.plan.validation_songs, drawn)
         return self._measured(songs, prompts, self.prepared.judges.reward)
+
+    def best_of(self, n: int) -> Figures:
+        """The base without any tuning, where each song is the best of `n` by a sum of all criteria.
+
+        What its songs are chosen by are the rewards that the preferences came from, and what measures them is not.
+        """
+        name = f"best_of_{n}"
+        if name not in self._known:
+            sampler = BestOfN(self.policy, self._all_criteria(), n)
+            rounds = [
+                sampler.sample(self.held_out, 1, generator=torch.Generator().manual_seed(drawn))
+                for drawn in self._draws(self.plan.evaluation_songs)
+            ]
+            songs = [[group[0] for group in groups] for groups in zip(*rounds, strict=True)]
+            self._known[name] = self._measured(songs, self.held_out, self.prepared.judges.judge)
+            self._file.write_text(json.dumps(self._known, indent=2) + "\n", encoding="utf-8")
+        return dict(self._known[name])
+
+    def _draws(self, count: int) -> list[int]:
+        return [derive_seed(self.prepared.seed, "best of", number) for number in range(count)]
+
+    def _all_criteria(self) -> Reward:
+        """The sum of the criteria, each divided by about the deviation that it has among the base's songs."""
+        tokens = self.prepared.world.tokens
+        rewards: list[Reward] = [
+            LyricReward(tokens),
+            PromptReward(tokens),
+            MusicalityReward(str(self.prepared.folder / "reward")),
+        ]
+        shares = {"phoneme_rate": 1 / 0.2, "prompt": 1 / 0.35, "musicality": 1 / 4}
+        names = [name for reward in rewards for name in reward.criteria]
+        return Weighted(rewards, [shares.get(name, 0.0) for name in names])
 
     def real(self) -> Figures:
         """The held-out phrases themselves."""

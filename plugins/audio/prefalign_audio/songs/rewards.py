@@ -139,7 +139,7 @@ class SongReward(Reward):
 class LyricReward(SongReward):
     """Minus the errors of the lyric, by three counts: `phoneme_rate` and `onset_rate` are shares of what is asked, and
     `phonemes` is the number of phonemes missing or added, which LeVo's first strategy compares (arXiv 2506.07520,
-    `prefalign_audio.builders.error_gap`). See `prefalign_audio.songs.measures.LyricErrors`.
+    `prefalign_audio.builders.gaps`). See `prefalign_audio.songs.measures.LyricErrors`.
     """
 
     criteria = ("phoneme_rate", "onset_rate", "phonemes")
