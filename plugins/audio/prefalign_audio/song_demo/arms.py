@@ -39,7 +39,7 @@ ARMS: dict[str, Arm] = {
     "mixed": Arm("one run, all pairs mixed", "mixed", "rival", 1200),
     "rank_sum": Arm("one run, best against worst by sum of ranks", "rank_sum", "rival", 1200),
     "cross": Arm("one run, pairs that agree on two criteria", "cross", "rival", 1200),
-    "coin": Arm("one run, all pairs, chosen by a coin (control)", "coin", "control", 1200),
+    "coin": Arm("all pairs, chosen by a coin (control)", "coin", "control"),
 }
 
 

@@ -23,7 +23,7 @@ def test_unknown_arms_are_refused_with_near_ones():
 
 def test_rivals_train_as_long_as_all_criteria_together():
     single = sum(ARMS[name].steps for name in CRITERIA)
-    assert {arm.steps for arm in ARMS.values() if arm.kind != "single"} == {single}
+    assert {arm.steps for arm in ARMS.values() if arm.kind == "rival"} == {single}
 
 
 def test_an_arm_changes_start_pairs_seed_and_steps_of_the_preset(tmp_path, monkeypatch):
