@@ -1,7 +1,12 @@
-"""Two judges of musicality that share no song: one that preferences come from, one that measures what came of them."""
+"""Two judges of musicality that share no song: one that preferences come from, one that measures what came of them.
+
+Each is a committee of two networks that hear songs in different ways: what one of them alone likes is often a way to
+fool it, and tuning finds such ways.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,9 +18,10 @@ from prefalign.data.build import derive_seed
 from prefalign_audio.builders.precision import threshold_for_precision
 from prefalign_audio.song_demo.judging import Scorer, flat, sample
 from prefalign_audio.song_demo.world import Item, World
-from prefalign_audio.songs.musicality import Songs, comparisons, ensure_disjoint, train_musicality
+from prefalign_audio.songs.corruptions import corrupt
+from prefalign_audio.songs.musicality import Songs, ensure_disjoint, train_musicality
 from prefalign_audio.songs.rewards import stacked
-from prefalign_audio.songs.scorer import SongScorer
+from prefalign_audio.songs.scorer import ARCHITECTURES, SongScorer
 from prefalign_audio.streams.codec import CODES
 from prefalign_audio.streams.policy import StreamPolicy
 
@@ -29,9 +35,9 @@ class Judges:
 
     Attributes:
         reward: whose scores the preferences are made of; it learnt from one half of the chorales.
-        judge: of another architecture, which learnt from the other half.
+        judge: which learnt from the other half; 0 is the mean of the held-out phrases, so that seeds can be compared.
         threshold: gap of rewards from which on a pair is kept, in nats.
-        facts: their accuracies on held-out songs.
+        facts: accuracies of their members on held-out songs, and how the threshold was chosen.
     """
 
     reward: Scorer
@@ -45,30 +51,57 @@ def train_judges(folder: Path, world: World, policy: StreamPolicy, seed: int, lo
 
     What the folder has is not trained again.
     """
-    scorers = []
-    for half, (name, architecture) in zip(
-        world.halves(), {"reward": "convolution", "judge": "recurrence"}.items(), strict=True
-    ):
-        place, mine = folder / name, derive_seed(seed, name)
-        if not place.is_dir():
-            log(f"training the {name} of musicality")
-            scorer = train_musicality(
-                stacked([item.codes for item in half]),
-                world.tokens,
-                seed=mine % 2**32,
-                architecture=architecture,
-                sampled=_sampled(policy, half, mine),
-            )
-            scorer.save_pretrained(place)
-        scorers.append(SongScorer.from_pretrained(place))
-    reward, judge = scorers
-    ensure_disjoint(reward, judge)
+    reward, judge = (
+        [_member(folder / name / kind, world, half, policy, derive_seed(seed, name), log) for kind in ARCHITECTURES]
+        for name, half in zip(("reward", "judge"), world.halves(), strict=True)
+    )
+    for one, other in itertools.product(reward, judge):
+        ensure_disjoint(one, other)
     # Songs of the base that the reward has not met: it shall judge such.
     songs = _sampled(policy, world.halves()[0], derive_seed(seed, "trusted"))
-    rng = np.random.default_rng(derive_seed(seed, "spoiled"))
-    trusted = threshold_for_precision(*comparisons(reward, songs, rng), wanted=PRECISION)
-    facts = {"reward": reward.accuracy, "judge": judge.accuracy, "trusted": asdict(trusted)}
-    return Judges(reward.score, judge.score, trusted.gap, facts)
+    gaps, right = _comparisons(reward, songs, derive_seed(seed, "spoiled"))
+    trusted = threshold_for_precision(gaps, right, wanted=PRECISION)
+    facts = {
+        name: {member.architecture: member.accuracy for member in members}
+        for name, members in (("reward", reward), ("judge", judge))
+    }
+    heard = committee(judge)
+    origin = float(heard(*stacked([item.codes for item in world.held_out])).mean())
+
+    def measured(codes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return heard(codes, lengths) - origin
+
+    return Judges(committee(reward), measured, trusted.gap, {**facts, "trusted": asdict(trusted)})
+
+
+def committee(members: Sequence[SongScorer]) -> Scorer:
+    """The mean of what the members say, in nats."""
+    return lambda codes, lengths: np.mean([member.score(codes, lengths) for member in members], axis=0)
+
+
+def _member(
+    place: Path, world: World, half: Sequence[Item], policy: StreamPolicy, seed: int, log: Callable[[str], None]
+) -> SongScorer:
+    if not place.is_dir():
+        log(f"training the {place.parent.name} of musicality ({place.name})")
+        scorer = train_musicality(
+            stacked([item.codes for item in half]),
+            world.tokens,
+            seed=derive_seed(seed, place.name) % 2**32,
+            architecture=place.name,
+            sampled=_sampled(policy, half, seed),
+        )
+        scorer.save_pretrained(place)
+    return SongScorer.from_pretrained(place)
+
+
+def _comparisons(members: Sequence[SongScorer], songs: Songs, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far apart the members together put songs and the same ones spoiled, and whether the spoiled one is lower."""
+    spoiled, _ = corrupt(*songs, members[0].tokens, np.random.default_rng(seed))
+    changed = (spoiled != songs[0]).any(axis=(1, 2))
+    score = committee(members)
+    ahead = (score(*songs) - score(spoiled, songs[1]))[changed]
+    return np.abs(ahead), ahead > 0
 
 
 def _sampled(policy: StreamPolicy, items: Sequence[Item], seed: int) -> Songs:

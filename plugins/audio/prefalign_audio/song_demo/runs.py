@@ -16,13 +16,14 @@ from prefalign.data.build import derive_seed
 from prefalign.inference.best_of_n import BestOfN
 from prefalign.interfaces import Prompt, Response, Reward, unknown_name
 from prefalign.merging import loaded
-from prefalign.rewards.combine import Weighted
+from prefalign.rewards.combine import Ensemble, Weighted
 from prefalign_audio.song_demo.arms import ARMS, CRITERIA, train
 from prefalign_audio.song_demo.judging import Scorer, flat, means, measure, sample
 from prefalign_audio.song_demo.merges import FIXED, Chosen, choose, merged
 from prefalign_audio.song_demo.preparation import Plan, Prepared, open_policy, prepare
 from prefalign_audio.song_demo.world import World
 from prefalign_audio.songs.rewards import LyricReward, MusicalityReward, PromptReward
+from prefalign_audio.songs.scorer import ARCHITECTURES
 from prefalign_audio.streams.codec import CODES
 from prefalign_audio.streams.policy import StreamPolicy
 
@@ -150,7 +151,7 @@ class Bench:
         rewards: list[Reward] = [
             LyricReward(tokens),
             PromptReward(tokens),
-            MusicalityReward(str(self.prepared.folder / "reward")),
+            Ensemble([MusicalityReward(str(self.prepared.folder / "reward" / kind)) for kind in ARCHITECTURES]),
         ]
         shares = {"phoneme_rate": 1 / 0.2, "prompt": 1 / 0.35, "musicality": 1 / 4}
         names = [name for reward in rewards for name in reward.criteria]
