@@ -26,8 +26,8 @@ FIXED = {
     "sum_1": (1.0, 1.0, 1.0),
 }
 
-#: What the axes' gains are divided by before they are compared: about the spread of a seed's figure.
-SPREADS = {"lyric_error": 0.02, "prompt": 0.02, "musicality": 0.3}
+#: What the axes' gains are divided by before they are compared: about three standard errors of the validation figures.
+SPREADS = {"lyric_error": 0.02, "prompt": 0.03, "musicality": 0.4}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Plan:
     prompts: int = 700
     candidates: int = 8
     validation: int = 150
-    validation_songs: int = 2
+    validation_songs: int = 6
     evaluation_songs: int = 3
 
 

@@ -25,7 +25,15 @@ _MERGES = {
     "searched_lyric": "merge, searched for the lyric",
 }
 
-_COLUMNS = {"lyric_error": 3, "prompt": 3, "musicality": 2, "length": 1, "ended": 2, "repetition": 3}
+_COLUMNS = {
+    "lyric_error": 3,
+    "prompt": 3,
+    "musicality": 2,
+    "reward": 2,
+    "length": 1,
+    "ended": 2,
+    "repetition": 3,
+}
 
 
 def points(results: Results) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def _kind(name: str) -> str:
 
 def table(results: Results) -> str:
     """Mean and sample standard deviation over the seeds, as Markdown."""
-    head = ["lyric error ↓", "prompt ↑", "musicality ↑", "steps", "ended", "repetition"]
+    head = ["lyric error ↓", "prompt ↑", "musicality ↑", "its reward", "steps", "ended", "repetition"]
     lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for name, rows in results.items():
         cells = [spread([row[key] for row in rows.values()], digits) for key, digits in _COLUMNS.items()]

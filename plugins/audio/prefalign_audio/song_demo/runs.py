@@ -104,12 +104,19 @@ class Bench:
         self._known = json.loads(self._file.read_text("utf-8")) if self._file.is_file() else {}
 
     def figures(self, name: str, state: Mapping[str, Tensor]) -> Figures:
-        """Means over songs for the held-out prompts, with the judge that no preference came from."""
+        """Means over songs for the held-out prompts, with the judge that no preference came from.
+
+        What the reward says of them stands beside it: where that gains and the judge does not, the reward was fooled.
+        """
         if name not in self._known:
-            songs = self.songs(state)
-            self._known[name] = self._measured(songs, self.held_out, self.prepared.judges.judge)
-            self._file.write_text(json.dumps(self._known, indent=2) + "\n", encoding="utf-8")
+            self._keep(name, self.songs(state))
         return dict(self._known[name])
+
+    def _keep(self, name: str, songs: Sequence[Sequence[Response]]) -> None:
+        judges = self.prepared.judges
+        reward = self._measured(songs, self.held_out, judges.reward)["musicality"]
+        self._known[name] = {**self._measured(songs, self.held_out, judges.judge), "reward": reward}
+        self._file.write_text(json.dumps(self._known, indent=2) + "\n", encoding="utf-8")
 
     def songs(self, state: Mapping[str, Tensor]) -> list[list[Response]]:
         """Songs for the held-out prompts."""
@@ -137,9 +144,7 @@ class Bench:
                 sampler.sample(self.held_out, 1, generator=torch.Generator().manual_seed(drawn))
                 for drawn in self._draws(self.plan.evaluation_songs)
             ]
-            songs = [[group[0] for group in groups] for groups in zip(*rounds, strict=True)]
-            self._known[name] = self._measured(songs, self.held_out, self.prepared.judges.judge)
-            self._file.write_text(json.dumps(self._known, indent=2) + "\n", encoding="utf-8")
+            self._keep(name, [[group[0] for group in groups] for groups in zip(*rounds, strict=True)])
         return dict(self._known[name])
 
     def _draws(self, count: int) -> list[int]:
@@ -159,8 +164,9 @@ class Bench:
 
     def real(self) -> Figures:
         """The held-out phrases themselves."""
-        songs = [[Response(arrays={CODES: item.codes})] for item in self.prepared.world.held_out]
-        return self._measured(songs, self.held_out, self.prepared.judges.judge)
+        if "real" not in self._known:
+            self._keep("real", [[Response(arrays={CODES: item.codes})] for item in self.prepared.world.held_out])
+        return dict(self._known["real"])
 
     def _measured(self, songs: Sequence[Sequence[Response]], prompts: Sequence[Prompt], scorer: Scorer) -> Figures:
         asked = [prompt for prompt, group in zip(prompts, songs, strict=True) for _ in group]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prefalign_audio.song_demo.merges import FIXED, choose, merged
+from prefalign_audio.song_demo.merges import FIXED, SPREADS, choose, merged
 
 BASE = {"w": torch.zeros(3)}
 MODELS = {
@@ -25,8 +25,12 @@ def test_the_search_takes_the_largest_smallest_gain():
     points are those around it."""
 
     def validate(weights):
-        lyric, prompt, musicality = weights
-        return {"lyric_error": 0.5 - 0.02 * lyric, "prompt": 0.5 + 0.02 * prompt, "musicality": 0.3 * musicality}
+        gains = {axis: SPREADS[axis] * weight for axis, weight in zip(SPREADS, weights, strict=True)}
+        return {
+            "lyric_error": 0.5 - gains["lyric_error"],
+            "prompt": 0.5 + gains["prompt"],
+            "musicality": gains["musicality"],
+        }
 
     chosen = choose(validate, {"lyric_error": 0.5, "prompt": 0.5, "musicality": 0.0})
     assert min(chosen.worst) == 0.25

@@ -6,7 +6,7 @@ from prefalign_audio.song_demo.report import differences, points, table, verdict
 
 def row(lyric_error, prompt, musicality, **more):
     figures = {"lyric_error": lyric_error, "prompt": prompt, "musicality": musicality}
-    return {**figures, "length": 16.0, "ended": 1.0, "repetition": 0.0, **more}
+    return {**figures, "reward": 0.0, "length": 16.0, "ended": 1.0, "repetition": 0.0, **more}
 
 
 RESULTS = {
