@@ -11,7 +11,7 @@ from prefalign.interfaces import PrefalignError
 from prefalign.models.pretrained import from_pretrained
 from prefalign_audio.encoders.base import freeze, settings_hash
 from prefalign_audio.encoders.clap import plain_settings
-from prefalign_audio.encoders.phones import G2P, PhoneRecogniser
+from prefalign_audio.encoders.phone_recogniser import G2P, PhoneRecogniser
 from prefalign_audio.encoders.transformers_models import sound_extractor
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from prefalign.interfaces import Media, PrefalignError
-from prefalign_audio.encoders.phones import G2P, PhoneRecogniser, load_recogniser
+from prefalign_audio.encoders.phone_recogniser import G2P, PhoneRecogniser
+from prefalign_audio.encoders.phones import load_recogniser
 from prefalign_audio.metrics.functional.phonemes import PhonemeErrors, phoneme_errors
 from prefalign_audio.metrics.independence import ensure_independent_model
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prefalign.interfaces import Media, PrefalignError
-from prefalign_audio.encoders.phones import PhoneRecogniser
+from prefalign_audio.encoders.phone_recogniser import PhoneRecogniser
 from prefalign_audio.metrics.phoneme_error import PhonemeErrorRate
 from prefalign_audio.sound.errors import SoundError
 from prefalign_audio.sound.files import wav_bytes
