@@ -19,7 +19,7 @@ CHECK_ENV := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 STAMP := .venv/.setup-complete
 REQUIREMENTS := requirements-dev.txt constraints.txt core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: help setup test lint format types test-slow test-real demo demo-photos demo-robotics demo-mesh \
+.PHONY: help setup test lint format types test-slow test-real demo demo-photos demo-robotics demo-songs demo-mesh \
     benchmark benchmark-denoising benchmark-replays benchmark-transport benchmark-transfer benchmark-pearl \
     benchmark-tokenizers benchmark-windows \
     clean clean-venv
@@ -93,6 +93,10 @@ benchmark-transfer: setup ## preferences transferred between Meta-World tasks, f
 benchmark-pearl: setup ## the demonstration on robots, four pairs of tasks, five seeds, all policies; hours
 	OMP_NUM_THREADS=1 $(PY) -m prefalign.cli.main robotics demo --out runs/robotics-five --seeds 0,1,2,3,4 \
 	    --arms all --label-noise 0,0.2,0.35
+
+# Phrases of chorales with their lyrics: one run per criterion, weights between them; 8 minutes on one core.
+demo-songs: setup ## a song model tuned on three criteria, merged, with a Pareto picture and a page to listen to
+	$(PY) -m prefalign.cli.main audio song-demo
 
 # Furniture made of boxes: a base, pairs of its own meshes, DPO and its controls, a picture; 8 minutes on one core.
 demo-mesh: setup ## a small mesh generator tuned on preferences about its own meshes
