@@ -111,7 +111,7 @@ def test_resampling_is_a_decision_of_the_user_s() -> None:
 @needs_hama
 @pytest.mark.skipif(importlib.util.find_spec("espeakng_loader") is None, reason="espeakng_loader is not installed")
 def test_it_tells_the_lyric_that_was_spoken_from_another(tmp_path: Path) -> None:
-    """0.08 for the sentence and above 0.7 for others, with espeak-ng's voice."""
+    """Two sentences in espeak-ng's voice, under their own text and under each other's."""
     from prefalign_audio.songs.espeak import RATE, Utterance, speak
 
     texts = ["we hold these truths to be self evident", "he was not an ill disposed young man"]

@@ -106,7 +106,7 @@ def test_a_vowel_is_on_the_beat() -> None:
 
 @needs_voice
 def test_the_wave_does_not_jump(phrase: Song) -> None:
-    """Where consonants, held vowels and pitches meet; a vowel alone moves by up to 0.4 from frame to frame."""
+    """Where consonants, held vowels and pitches meet, it moves no more than in one syllable alone, or little more."""
     voice = sing(phrase)
     natural = sing(Song(length=2, vocal=(Note(0, 2, 67, True),), lyric=(Syllable("Gna", ("ɡ", "n", "aː")),)))
     assert voice.diff().abs().max() < 1.5 * natural.diff().abs().max()
