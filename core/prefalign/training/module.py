@@ -167,8 +167,9 @@ class PreferenceModule(LightningModule):
         checkpoint["prefalign"] = {"config": self.run_config, "random": random_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state until training goes on."""
+        """Keep the random state until training goes on, and mend the counts of a run that ended by its steps."""
         self._random_state = checkpoint.get("prefalign", {}).get("random")
+        mend_epochs(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
         """Let the data loader take up its position after a restart.
@@ -184,6 +185,29 @@ class PreferenceModule(LightningModule):
         if state is not None:
             set_random_state(state)
             self._random_state = None
+
+
+def mend_epochs(loop: dict[str, Any]) -> None:
+    """Count the epochs of a stored loop as they were trained, in place.
+
+    Lightning counts an epoch as processed as soon as `max_steps` is reached, even in its middle, and then goes on in
+    the next one at the position of the old. Of an epoch that did end, a run of a number of steps still holds the
+    batches, and ends the next one by them.
+
+    Args:
+        loop: state of the fit loop; one without counts is left alone.
+    """
+    epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
+    if epochs is None or batches is None:
+        return
+    ended = batches["is_last_batch"]
+    for count in (epochs["current"], epochs["total"]):
+        if ended and count["processed"] > count["completed"]:
+            count["completed"] = count["processed"]
+            batches["current"] = dict.fromkeys(batches["current"], 0)
+            batches["is_last_batch"] = False
+        elif not ended:
+            count["processed"] = min(count["processed"], count["completed"])
 
 
 def random_state() -> dict[str, Any]:

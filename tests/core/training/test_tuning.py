@@ -147,6 +147,23 @@ def test_resuming_continues_bit_for_bit(tuning, trainer, data, tmp_path, referen
     assert_same_weights(weights(resumed), weights(whole))
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.parametrize("stop", [4, 6, 9])
+def test_a_run_that_ended_by_its_steps_goes_on_bit_for_bit(tuning, trainer, data, tmp_path, stop):
+    """Ended in mid-epoch (4, 9 of 6 steps an epoch) and with an epoch (6), then given more steps."""
+    whole_losses, first_losses, rest_losses = Losses(), Losses(), Losses()
+    steps = {"max_epochs": -1, "enable_checkpointing": True}
+    whole = tuning(reference=Frozen())
+    trainer(callbacks=[whole_losses], max_steps=16, max_epochs=-1).fit(whole, data())
+    save = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
+    trainer(callbacks=[first_losses, save], max_steps=stop, **steps).fit(tuning(reference=Frozen()), data())
+    resumed = tuning(reference=Frozen())
+    run = trainer(callbacks=[rest_losses, ModelCheckpoint(tmp_path / "ckpt")], max_steps=16, **steps)
+    run.fit(resumed, data(), ckpt_path=tmp_path / "ckpt" / "last.ckpt", weights_only=True)
+    assert first_losses.seen + rest_losses.seen == whole_losses.seen
+    assert_same_weights(weights(resumed), weights(whole))
+
+
 def test_resuming_against_another_reference_is_refused(tuning, trainer, data, tokenizer, tmp_path):
     save = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
     trainer(callbacks=[save], enable_checkpointing=True).fit(tuning(), data())

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -71,22 +70,19 @@ def fit(folder, config, *more):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 def test_a_run_is_exported_and_continued(tmp_path, monkeypatch):
-    """Twice the same from a seed; continued, it goes on from where it stood. Exactness is the core's own test."""
+    """Twice the same from a seed; ended after half of the steps and continued, bit for bit the same as well."""
     monkeypatch.chdir(tmp_path)
     write_parquet(pairs({"syllables": SYLLABLES, "mode": "minor"}), tmp_path / "pairs.parquet")
-    found = []
+    found = {}
     for name in ("one", "two"):
-        fit(tmp_path / name, small(tmp_path, max_steps=4))
-        found.append(load_file(tmp_path / name / "export" / "model.safetensors"))
-    assert all((value == found[1][name]).all() for name, value in found[0].items())
-    fit(tmp_path / "one", small(tmp_path, max_steps=8), "--ckpt_path", "last")
-    (newest,) = (tmp_path / "one" / "checkpoints").glob("*step=8*.ckpt")
-    assert torch.load(newest, weights_only=True)["global_step"] == 8
-    export = tmp_path / "one" / "export"
-    later = load_file(export / "model.safetensors")
-    assert later.keys() == found[0].keys()
-    # Adam moves a weight by its rate at most, about, in each of four steps.
-    assert 0 < max((value - found[0][name]).abs().max() for name, value in later.items()) < 4 * 1.1e-3 * 2
+        fit(tmp_path / name, small(tmp_path, max_steps=6))
+        found[name] = load_file(tmp_path / name / "export" / "model.safetensors")
+    fit(tmp_path / "parts", small(tmp_path, max_steps=3))
+    fit(tmp_path / "parts", small(tmp_path, max_steps=6), "--ckpt_path", "last")
+    export = tmp_path / "parts" / "export"
+    found["parts"] = load_file(export / "model.safetensors")
+    for name in ("two", "parts"):
+        assert all((value == found[name][key]).all() for key, value in found["one"].items())
     assert json.loads((export / "condition_words.json").read_text())["phonemes"] == ["a", "n"]
 
 
