@@ -23,6 +23,7 @@ _MERGES = {
     "sum_1": "what the runs changed, added up",
     "searched": "merge, searched for all",
     "searched_lyric": "merge, searched for the lyric",
+    "searched_best_of_8": "merge, searched for all, best of 8",
 }
 
 _COLUMNS = {

@@ -59,7 +59,7 @@ def run_seed(
     base = load_file(folder / "base" / "export" / "model.safetensors")
     results = {"real": bench.real(), "base": bench.figures("base", base)}
     log("base: " + shown(results["base"]))
-    results["best_of_8"] = bench.best_of(8)
+    results["best_of_8"] = bench.best_of("best_of_8", base, 8)
     log("best of 8: " + shown(results["best_of_8"]))
     models: dict[str, dict[str, Tensor]] = {}
     for name in names:
@@ -73,6 +73,9 @@ def run_seed(
         for name, share in weights.items():
             results[name] = {**bench.figures(name, merged(models, base, share)), **_weights(share)}
             log(f"{name} {tuple(round(part, 3) for part in share)}: {shown(results[name])}")
+        both = bench.best_of("searched_best_of_8", merged(models, base, chosen.worst), 8)
+        results["searched_best_of_8"] = both
+        log("searched, best of 8: " + shown(both))
     return prepared, results
 
 
@@ -132,18 +135,18 @@ class Bench:
             songs = sample(self.policy, prompts, self.plan.validation_songs, drawn)
         return self._measured(songs, prompts, self.prepared.judges.reward)
 
-    def best_of(self, n: int) -> Figures:
-        """The base without any tuning, where each song is the best of `n` by a sum of all criteria.
+    def best_of(self, name: str, state: Mapping[str, Tensor], n: int) -> Figures:
+        """The same where each song is the best of `n` by a sum of all criteria.
 
         What its songs are chosen by are the rewards that the preferences came from, and what measures them is not.
         """
-        name = f"best_of_{n}"
         if name not in self._known:
             sampler = BestOfN(self.policy, self._all_criteria(), n)
-            rounds = [
-                sampler.sample(self.held_out, 1, generator=torch.Generator().manual_seed(drawn))
-                for drawn in self._draws(self.plan.evaluation_songs)
-            ]
+            with loaded(self.policy.family.network, [state], [1.0]):
+                rounds = [
+                    sampler.sample(self.held_out, 1, generator=torch.Generator().manual_seed(drawn))
+                    for drawn in self._draws(self.plan.evaluation_songs)
+                ]
             self._keep(name, [[group[0] for group in groups] for groups in zip(*rounds, strict=True)])
         return dict(self._known[name])
 

@@ -74,7 +74,17 @@ def test_a_tiny_comparison_runs_from_end_to_end(world, tmp_path, monkeypatch):
     monkeypatch.setattr(musicality, "train_musicality", lambda *args, **more: fit(*args, **more, steps=30))
     plan = Plan(labels=1, prompts=12, candidates=4, validation=6, validation_songs=1, evaluation_songs=1)
     prepared, results = run_seed(tmp_path / "seed0", world, 0, [*CRITERIA, "coin"], plan, print)
-    assert set(results) == {"real", "base", "best_of_8", *CRITERIA, "coin", *FIXED, "searched", "searched_lyric"}
+    assert set(results) == {
+        "real",
+        "base",
+        "best_of_8",
+        *CRITERIA,
+        "coin",
+        *FIXED,
+        "searched",
+        "searched_lyric",
+        "searched_best_of_8",
+    }
     assert results["real"]["lyric_error"] == 0
     assert all(prepared.facts["pairs"].values())
     first = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
