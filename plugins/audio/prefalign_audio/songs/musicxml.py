@@ -8,8 +8,10 @@ resolved, and files that unpack to more than `MOST_BYTES` are refused.
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -78,6 +80,22 @@ def parse_musicxml(data: bytes, name: str) -> Score:
     )
 
 
+#: What `zipfile` and the parser raise for damaged bytes, wherever they are.
+_CORRUPT = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    ElementTree.ParseError,
+    # Names of files, and encodings of XML, that are none.
+    ValueError,
+    LookupError,
+    RuntimeError,
+    NotImplementedError,
+    OSError,
+    EOFError,
+)
+
+
 def _unpacked(data: bytes, name: str) -> bytes:
     """The score inside a compressed MusicXML file, found by its container."""
     try:
@@ -89,9 +107,11 @@ def _unpacked(data: bytes, name: str) -> bytes:
             else:
                 inside = next((n for n in archive.namelist() if n.endswith(("xml", ".musicxml"))), "")
             return _member(archive, inside, name)
+    except SongError:
+        raise
     except KeyError as error:
         raise SongError(f"{name}: its container names a score that it does not hold") from error
-    except (zipfile.BadZipFile, ElementTree.ParseError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+    except _CORRUPT as error:
         raise SongError(f"{name}: a corrupt compressed MusicXML file: {error}") from error
 
 

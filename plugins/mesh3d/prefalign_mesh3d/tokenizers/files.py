@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def read_tokens(path: Path) -> TokenFile:
             raise MeshError(f"{path}: unpacks to {size:,} bytes, more than the {MOST_BYTES:,} that are read")
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("tokens", "tokenizer", "centre", "scale")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise MeshError(f"{path}: not an archive that `prefalign mesh3d tokenize --out` wrote: {error}") from error
     try:
         return TokenFile(found["tokens"], _tokenizer(found["tokenizer"]), _frame(found["centre"], found["scale"]))

@@ -197,6 +197,19 @@ def test_damaged_archives_are_read_or_refused(tmp_path_factory: pytest.TempPathF
         read_musicxml(path)
 
 
+@pytest.mark.parametrize("change", [0x01, 0x10, 0xFF])
+def test_any_single_damaged_byte_is_read_or_refused(tmp_path: Path, change: int) -> None:
+    """Byte by byte: among them is what stops the decompressor itself."""
+    path, refused = tmp_path / "damaged.mxl", 0
+    for place in range(len(_GOOD)):
+        path.write_bytes(_GOOD[:place] + bytes([_GOOD[place] ^ change]) + _GOOD[place + 1 :])
+        try:
+            read_musicxml(path)
+        except SongError:
+            refused += 1
+    assert refused > len(_GOOD) // 4
+
+
 def test_archives_that_are_encrypted_are_refused(tmp_path: Path) -> None:
     data = bytearray(packed(b"<score-partwise/>"))
     with zipfile.ZipFile(io.BytesIO(bytes(data))) as archive:
