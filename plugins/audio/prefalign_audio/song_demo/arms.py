@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prefalign.training.arms import run_arm
 
@@ -22,14 +20,12 @@ class Arm:
         pairs: set of preferences that it trains on.
         kind: `single` criterion, `rival` of merging, or `control`.
         steps: of its training; rivals take as many as the three runs on single criteria together.
-        objective: in the place of the preset's; None keeps it.
     """
 
     title: str
     pairs: str
     kind: str = "single"
     steps: int = 400
-    objective: Mapping[str, Any] | None = None
 
 
 ARMS: dict[str, Arm] = {
@@ -52,12 +48,9 @@ def train(name: str, prepared: Path, words: Path, seed: int) -> float:
     arm, run = ARMS[name], prepared / "arms" / name
     conditioner = {"class_path": "audio/song_conditions", "init_args": {"vocabulary": str(words)}}
     family = {"init_args": {"model": str(prepared / "base" / "export"), "conditioner": conditioner}}
-    model: dict[str, Any] = {"policy": {"init_args": {"model": family}}}
-    if arm.objective is not None:
-        model["objective"] = dict(arm.objective)
     change = {
         "seed_everything": seed,
-        "model": {"init_args": model},
+        "model": {"init_args": {"policy": {"init_args": {"model": family}}}},
         "data": {"init_args": {"train": str(prepared / f"pairs-{arm.pairs}.parquet"), "seed": seed}},
         "trainer": {"max_steps": arm.steps, "default_root_dir": str(run)},
     }

@@ -18,8 +18,7 @@ from prefalign.data.build import derive_seed
 from prefalign_audio.builders.precision import threshold_for_precision
 from prefalign_audio.song_demo.judging import Scorer, flat, sample
 from prefalign_audio.song_demo.world import Item, World
-from prefalign_audio.songs.corruptions import corrupt
-from prefalign_audio.songs.musicality import Songs, ensure_disjoint, train_musicality
+from prefalign_audio.songs.musicality import Songs, comparisons, ensure_disjoint, train_musicality
 from prefalign_audio.songs.rewards import stacked
 from prefalign_audio.songs.scorer import ARCHITECTURES, SongScorer
 from prefalign_audio.streams.codec import CODES
@@ -59,7 +58,8 @@ def train_judges(folder: Path, world: World, policy: StreamPolicy, seed: int, lo
         ensure_disjoint(one, other)
     # Songs of the base that the reward has not met: it shall judge such.
     songs = _sampled(policy, world.halves()[0], derive_seed(seed, "trusted"))
-    gaps, right = _comparisons(reward, songs, derive_seed(seed, "spoiled"))
+    rng = np.random.default_rng(derive_seed(seed, "spoiled"))
+    gaps, right = comparisons(committee(reward), songs, world.tokens, rng)
     trusted = threshold_for_precision(gaps, right, wanted=PRECISION)
     facts = {
         name: {member.architecture: member.accuracy for member in members}
@@ -93,15 +93,6 @@ def _member(
         )
         scorer.save_pretrained(place)
     return SongScorer.from_pretrained(place)
-
-
-def _comparisons(members: Sequence[SongScorer], songs: Songs, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How far apart the members together put songs and the same ones spoiled, and whether the spoiled one is lower."""
-    spoiled, _ = corrupt(*songs, members[0].tokens, np.random.default_rng(seed))
-    changed = (spoiled != songs[0]).any(axis=(1, 2))
-    score = committee(members)
-    ahead = (score(*songs) - score(spoiled, songs[1]))[changed]
-    return np.abs(ahead), ahead > 0
 
 
 def _sampled(policy: StreamPolicy, items: Sequence[Item], seed: int) -> Songs:

@@ -9,6 +9,7 @@ Axes: N songs, 3 streams as in `prefalign_audio.songs.tokens`, T steps.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from prefalign_audio.songs.tokens import REST, SongTokens
 
 Songs = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Codes (N, 3, T) and lengths (N,)."""
+
+Score = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Codes (N, 3, T) and lengths (N,) to how musical the songs are (N,), in nats."""
 
 SAMPLED = "sampled"
 """Name of the worse songs that a model wrote, beside those of `CORRUPTIONS`."""
@@ -106,7 +110,7 @@ def accuracies(
 
 
 def comparisons(
-    scorer: SongScorer, songs: Songs, rng: np.random.Generator
+    score: Score, songs: Songs, tokens: SongTokens, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(M,) how far apart a scorer puts songs and the same ones spoiled, in nats, and whether the spoiled one is lower.
 
@@ -114,13 +118,14 @@ def comparisons(
     songs that it has not learnt from, such as those whose pairs it shall judge.
 
     Args:
-        scorer: judges.
+        score: of a scorer, or of several together.
         songs: N of them, each spoiled in one way; M of them were changed by it.
+        tokens: vocabulary of the codes.
         rng: of the ways.
     """
-    spoiled, _ = corrupt(*songs, scorer.tokens, rng)
+    spoiled, _ = corrupt(*songs, tokens, rng)
     changed = (spoiled != songs[0]).any(axis=(1, 2))
-    difference = (scorer.score(*songs) - scorer.score(spoiled, songs[1]))[changed]
+    difference = (score(*songs) - score(spoiled, songs[1]))[changed]
     return np.abs(difference), difference > 0
 
 

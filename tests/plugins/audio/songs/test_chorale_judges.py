@@ -71,7 +71,9 @@ def test_judges_of_chorales_hear_what_is_wrong_and_agree_on_a_models_songs(capsy
         for name, scorer in (("reward", reward), ("judge", judge))
     }
     agreement = spearmanr(reward.score(*fresh), judge.score(*fresh)).statistic
-    trusted = threshold_for_precision(*comparisons(reward, fresh, np.random.default_rng(2)), wanted=0.9)
+    trusted = threshold_for_precision(
+        *comparisons(reward.score, fresh, reward.tokens, np.random.default_rng(2)), wanted=0.9
+    )
     with capsys.disabled():
         print()
         for name, found in report.items():

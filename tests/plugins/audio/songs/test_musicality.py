@@ -176,7 +176,7 @@ def test_bad_input(tmp_path):
 def test_comparisons_are_those_of_each_song_with_itself_spoiled():
     scorer = train_musicality(tunes(100, 0), TOKENS, seed=0, steps=20, batch=16)
     songs = tunes(50, 4)
-    gaps, right = comparisons(scorer, songs, np.random.default_rng(0))
+    gaps, right = comparisons(scorer.score, songs, scorer.tokens, np.random.default_rng(0))
     spoiled, _ = corrupt(*songs, TOKENS, np.random.default_rng(0))
     changed = (spoiled != songs[0]).any(axis=(1, 2))
     good, bad = scorer.score(*songs)[changed], scorer.score(spoiled, songs[1])[changed]
