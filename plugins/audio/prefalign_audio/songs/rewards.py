@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,7 +132,8 @@ class SongReward(Reward):
 
     def forward(self, batch: Batch) -> RewardOutput:
         """Rewards of the batch's N rows, (N, C); a row is valid if all criteria judge it."""
-        found = self.judge(batch.inputs["codes"], batch.inputs["lengths"], batch.inputs["asked"])  # type: ignore[arg-type]
+        inputs: dict[str, Any] = batch.inputs
+        found = self.judge(inputs["codes"], inputs["lengths"], inputs["asked"])
         valid = ~found.detach().isnan().any(dim=1)
         return RewardOutput(found.masked_fill(~valid.unsqueeze(1), 0.0), valid)
 

@@ -223,6 +223,7 @@ class SongTokens:
             SongError: as `decode`.
         """
         try:
+            # What is no sequence of rows is refused below, whatever its type.
             rows = [np.asarray(row) for row in codes]  # type: ignore[union-attr]
         except (TypeError, ValueError):
             raise SongError(f"{name}: expected whole numbers (3, T), got {type(codes).__name__}") from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +107,7 @@ class LeLM(PreTrainedModel):
 
     def head(self, stream: int) -> nn.Linear:
         """What predicts a stream."""
-        return self.mixed_head if stream == 0 else self.part_heads[stream - 1]  # type: ignore[return-value]
+        return self.mixed_head if stream == 0 else cast(nn.Linear, self.part_heads[stream - 1])
 
     def forward(
         self,
